@@ -10,7 +10,7 @@ import msgspec
 
 from reconcile.adapters.gcs.answers import decode
 from reconcile.adapters.gcs.failures import of_lack
-from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.gcs.http import GcsClient
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Traffic
 from reconcile.adapters.tokens import NoToken, lacks
@@ -63,10 +63,10 @@ class GcsCheckup:
         self._root = root
         self._endpoint = endpoint
         traffic = Traffic(DEADLINE)
-        self._door = Door(root.bucket, endpoint, traffic, connections=1, user_project=user_project, meter=meter)
+        self._client = GcsClient(root.bucket, endpoint, traffic, connections=1, user_project=user_project, meter=meter)
 
     def close(self) -> None:
-        self._door.close()
+        self._client.close()
 
     def who(self) -> str:
         """Returns a description of the credentials in use. Raises AccessDenied if there are none."""
@@ -92,9 +92,9 @@ class GcsCheckup:
 
     def facts(self) -> BucketFacts:
         """Returns the bucket's settings. Raises as an ObjectStore does."""
-        path = self._door.objects().removesuffix("/o")
-        answer = self._door.retrying(lambda: self._door.once("GET", path, {"fields": _FIELDS}))
-        bucket = decode(_BUCKET, answer.content, self._door.where, "a bucket")
+        path = self._client.objects().removesuffix("/o")
+        answer = self._client.retrying(lambda: self._client.once("GET", path, {"fields": _FIELDS}))
+        bucket = decode(_BUCKET, answer.content, self._client.where, "a bucket")
         return BucketFacts(
             versioning=bucket.versioning.enabled,
             soft_delete=bucket.softDeletePolicy.retentionDurationSeconds,
@@ -107,9 +107,9 @@ class GcsCheckup:
         None if the answer has no time. Raises StoreUnavailable.
         """
         before = self._now()
-        answer = self._door.retrying(
-            lambda: self._door.once(
-                "GET", self._door.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
+        answer = self._client.retrying(
+            lambda: self._client.once(
+                "GET", self._client.objects(), {"maxResults": 1, "fields": "kind"}, accept=(200, 401, 403, 404)
             )
         )
         try:
@@ -122,10 +122,10 @@ class GcsCheckup:
     def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
         """Returns which of these permissions the credentials have, or None if the server cannot say, as emulators
         cannot."""
-        path = f"{self._door.objects().removesuffix('/o')}/iam/testPermissions"
+        path = f"{self._client.objects().removesuffix('/o')}/iam/testPermissions"
         query = "&".join(f"permissions={each}" for each in permissions)
         try:
-            answer = self._door.once("GET", f"{path}?{query}")
-            return frozenset(decode(_GRANTED, answer.content, self._door.where, "permissions").permissions)
+            answer = self._client.once("GET", f"{path}?{query}")
+            return frozenset(decode(_GRANTED, answer.content, self._client.where, "permissions").permissions)
         except StoreError:
             return None

@@ -37,7 +37,7 @@ SCOPES = tuple(
 JSON = {"Content-Type": "application/json; charset=UTF-8"}
 
 
-class Door:
+class GcsClient:
     """The client of one bucket, which connects at the first request; thread-safe."""
 
     def __init__(
@@ -228,8 +228,8 @@ class Write:
     ``doubt`` says whether a failed attempt may have been applied; ``done`` is the verb for messages, such as "copied".
     """
 
-    def __init__(self, door: Door, name: str, done: str) -> None:
-        self.door = door
+    def __init__(self, client: GcsClient, name: str, done: str) -> None:
+        self.client = client
         self.name = name
         self.doubt = Doubt.NONE
         self._done = done
@@ -237,7 +237,7 @@ class Write:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Wraps one attempt, which begins when the name may be written again."""
-        writes = self.door.traffic.writes
+        writes = self.client.traffic.writes
         writes.wait(self.name)
         try:
             yield
@@ -258,7 +258,7 @@ class Write:
 
     def uncertain(self) -> Uncertain:
         """Returns the error of a write whose answer was lost."""
-        message = f"{self.door.where} may or may not have {self._done} {self.name!r}: the answer was lost"
+        message = f"{self.client.where} may or may not have {self._done} {self.name!r}: the answer was lost"
         return Uncertain(message, hint="run again: the next plan reads what is there")
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, holds, nonsense
 from reconcile.adapters.gcs.failures import Doubt, Transient
-from reconcile.adapters.gcs.http import JSON, Door, Write
+from reconcile.adapters.gcs.http import JSON, GcsClient, Write
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import NotThere, Uncertain
 from reconcile.ports import DesiredObject
@@ -44,46 +44,48 @@ _SAID = msgspec.json.Decoder(Said, strict=False)
 _REWRITTEN = msgspec.json.Decoder(Rewritten, strict=False)
 
 
-def set_type(door: Door, name: str, content_type: str, generation: int, metageneration: int) -> Resource:
+def set_type(client: GcsClient, name: str, content_type: str, generation: int, metageneration: int) -> Resource:
     """Sets the content type of an object that still has these generations. Raises as ObjectStore.set_type does."""
     query: dict[str, str | int] = {
         "ifGenerationMatch": generation,
         "ifMetagenerationMatch": metageneration,
         "fields": OBJECT_FIELDS,
     }
-    write = Write(door, name, "set the content type of")
-    read = partial(decode_resource, where=door.where, name=name)
-    return _ordered(write, "PATCH", door.object(name), query, content_type, read)
+    write = Write(client, name, "set the content type of")
+    read = partial(decode_resource, where=client.where, name=name)
+    return _ordered(write, "PATCH", client.object(name), query, content_type, read)
 
 
-def md5_of(door: Door, name: str, generation: int) -> str | None:
+def md5_of(client: GcsClient, name: str, generation: int) -> str | None:
     """Returns the MD5 of an object as ``ObjectStore.md5`` does."""
-    answer = door.seen(name, "md5Hash,contentEncoding", generation=generation)
+    answer = client.seen(name, "md5Hash,contentEncoding", generation=generation)
     if answer is None:
         return None
-    said = decode(_SAID, answer, door.where, "an object")
+    said = decode(_SAID, answer, client.where, "an object")
     return None if encoding_of(said.contentEncoding) else said.md5Hash or None
 
 
-def rewrite(door: Door, source: str, generation: int, desired: DesiredObject) -> Resource:
+def rewrite(client: GcsClient, source: str, generation: int, desired: DesiredObject) -> Resource:
     """Copies an object, in as many requests as that takes. Raises as ObjectStore.copy does."""
-    path = f"{door.object(source)}/rewriteTo{door.object(desired.key).removeprefix('/storage/v1')}"
+    path = f"{client.object(source)}/rewriteTo{client.object(desired.key).removeprefix('/storage/v1')}"
     query: dict[str, str | int] = {
         "ifGenerationMatch": desired.if_generation_match,
         "ifSourceGenerationMatch": generation,
         "maxBytesRewrittenPerCall": AT_ONCE,
         "fields": f"done,totalBytesRewritten,rewriteToken,resource({OBJECT_FIELDS})",
     }
-    write, copied = Write(door, desired.key, "copied"), -1
-    read = partial(decode, _REWRITTEN, where=door.where, what="a rewrite")
+    write, copied = Write(client, desired.key, "copied"), -1
+    read = partial(decode, _REWRITTEN, where=client.where, what="a rewrite")
     while not (answer := _ordered(write, "POST", path, query, desired.content_type, read)).done:
         if not answer.rewriteToken or answer.totalBytesRewritten <= copied:
-            raise nonsense(door.where, f"that {answer.totalBytesRewritten} bytes of {desired.key!r} are copied, again")
+            raise nonsense(
+                client.where, f"that {answer.totalBytesRewritten} bytes of {desired.key!r} are copied, again"
+            )
         copied, query["rewriteToken"] = answer.totalBytesRewritten, answer.rewriteToken
     found = answer.resource
     if found is not None and found.name == desired.key and holds(found, desired.size, desired.crc32c):
         return found
-    message = f"{door.where} does not say that {desired.key!r} has the content that was to be copied"
+    message = f"{client.where} does not say that {desired.key!r} has the content that was to be copied"
     raise Uncertain(message, hint="run verify, and check the endpoint")
 
 
@@ -95,11 +97,11 @@ def _ordered(
 
     def attempt() -> T:
         with write.attempt():
-            answer = write.door.once(method, path, query, headers=JSON, data=data, missing=NotThere, about=write.name)
+            answer = write.client.once(method, path, query, headers=JSON, data=data, missing=NotThere, about=write.name)
             return write.read(lambda: read(answer.content))
 
     try:
-        return write.door.retrying(attempt)
+        return write.client.retrying(attempt)
     except Transient as failure:
         if write.doubt is Doubt.NONE:
             raise

@@ -21,7 +21,7 @@ from reconcile.adapters.gcs.answers import (
 )
 from reconcile.adapters.gcs.body import Body
 from reconcile.adapters.gcs.failures import Transient, of_failed, wait
-from reconcile.adapters.gcs.http import Door
+from reconcile.adapters.gcs.http import GcsClient
 from reconcile.adapters.gcs.orders import md5_of, rewrite, set_type
 from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import NoSessions, ObjectUpload, Sessions
@@ -52,12 +52,12 @@ class _Range:
     Reading it always ends: each page has names after all earlier ones, or is one of a limited number of empty pages.
     """
 
-    def __init__(self, prefix: str, first: str, stop: str, door: Door) -> None:
+    def __init__(self, prefix: str, first: str, stop: str, client: GcsClient) -> None:
         self.prefix = prefix
         self.first = first
         self.stop = stop
         self.token: str | None = None
-        self._door = door
+        self._client = client
         self._last = ""
         self._tokens: set[str] = set()
         self._since = 0.0
@@ -74,21 +74,21 @@ class _Range:
         if page.items or token is None:
             self._tokens = set()
         elif not self._tokens:
-            self._since = self._door.traffic.clock.monotonic()
+            self._since = self._client.traffic.clock.monotonic()
         if token is not None and (token == self.token or token in self._tokens):
-            raise nonsense(self._door.where, "with the same page token again and again")
+            raise nonsense(self._client.where, "with the same page token again and again")
         if token is not None and not page.items:
             self._tokens.add(token)
-            waited = self._door.traffic.clock.monotonic() - self._since
-            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._door.traffic.deadline:
-                raise nonsense(self._door.where, f"with {len(self._tokens)} pages of a listing that have no objects")
+            waited = self._client.traffic.clock.monotonic() - self._since
+            if len(self._tokens) >= EMPTY_PAGES or waited > 3 * self._client.traffic.deadline:
+                raise nonsense(self._client.where, f"with {len(self._tokens)} pages of a listing that have no objects")
         self.token = token
 
     def _check(self, name: str) -> None:
         if not name.startswith(self.prefix) or name < self.first or (self.stop and name >= self.stop):
-            raise nonsense(self._door.where, f"with {name!r} in a listing, which was not requested")
+            raise nonsense(self._client.where, f"with {name!r} in a listing, which was not requested")
         if name <= self._last:
-            raise nonsense(self._door.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
+            raise nonsense(self._client.where, f"with {name!r} after {self._last!r} in a listing, which has an order")
 
 
 class GcsObjectStore(Closing):
@@ -125,7 +125,7 @@ class GcsObjectStore(Closing):
         """
         self._root = BucketRoot(bucket, prefix.strip("/"))
         self._base = f"{self._root.prefix}/" if self._root.prefix else ""
-        self._door = Door(
+        self._client = GcsClient(
             bucket,
             endpoint,
             Traffic(deadline, budget, clock, on_failure=on_failure),
@@ -140,7 +140,7 @@ class GcsObjectStore(Closing):
 
     def close(self) -> None:
         """Closes the pooled connections; the store may be used again."""
-        self._door.close()
+        self._client.close()
 
     def list(self, prefix: str = "", splits: Sequence[str] = ()) -> Iterator[RemoteObject]:
         """Lists as ``ObjectStore.list``; ranges between ``splits`` are read concurrently, each a few pages ahead."""
@@ -154,7 +154,7 @@ class GcsObjectStore(Closing):
     def _ranges(self, full: str, starts: Sequence[str], ends: Sequence[str]) -> Iterator[RemoteObject]:
         """Yields the objects in these ranges of keys, whose names all begin with ``full``."""
         ranges = deque(
-            _Range(full, start and self._base + start, end and self._base + end, self._door)
+            _Range(full, start and self._base + start, end and self._base + end, self._client)
             for start, end in zip(starts, ends, strict=True)
         )
         threads = min(self._concurrency, len(ranges))
@@ -177,29 +177,29 @@ class GcsObjectStore(Closing):
     def get(self, key: str) -> RemoteObject | None:
         """Returns an object as ``ObjectStore.get``, in one request."""
         name = self._name(key)
-        answer = self._door.seen(name, OBJECT_FIELDS)
-        return None if answer is None else self._row(decode_resource(answer, self._door.where, name))
+        answer = self._client.seen(name, OBJECT_FIELDS)
+        return None if answer is None else self._row(decode_resource(answer, self._client.where, name))
 
     def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
         """Uploads as ``ObjectStore.put``. ``body`` is read from its start, and again for each retry."""
         named = self._named(desired)
         planned = Body(body, named, progress, self._paced)
-        return self._row(ObjectUpload(self._door, named, planned, self._sessions).run())
+        return self._row(ObjectUpload(self._client, named, planned, self._sessions).run())
 
     def md5(self, key: str, *, generation: int) -> str | None:
         """Returns the MD5 as ``ObjectStore.md5``, in one request."""
-        return md5_of(self._door, self._name(key), generation)
+        return md5_of(self._client, self._name(key), generation)
 
     def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
         """Copies as ``ObjectStore.copy``, in one request, or several if bytes have to be moved."""
-        return self._row(rewrite(self._door, self._name(source), source_generation, self._named(desired)))
+        return self._row(rewrite(self._client, self._name(source), source_generation, self._named(desired)))
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
     ) -> RemoteObject:
         """Sets the content type as ``ObjectStore.set_type``."""
         name = self._name(key)
-        return self._row(set_type(self._door, name, content_type, if_generation_match, if_metageneration_match))
+        return self._row(set_type(self._client, name, content_type, if_generation_match, if_metageneration_match))
 
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
@@ -207,7 +207,7 @@ class GcsObjectStore(Closing):
         """Yields content as ``ObjectStore.read``. A broken download is resumed at that offset, in the same
         generation."""
         name = self._name(key)
-        patience, at = self._door.patience(), offset
+        patience, at = self._client.patience(), offset
         while True:
             try:
                 answer = self._open(name, generation, at, encoded=encoded)
@@ -216,7 +216,7 @@ class GcsObjectStore(Closing):
                 generation = generation or number(answer.headers.get("x-goog-generation", ""))
                 for chunk in self._chunks(answer, encoded=encoded):
                     at += len(chunk)
-                    patience = self._door.patience()
+                    patience = self._client.patience()
                     yield chunk
                 return
             except Transient as failure:
@@ -226,7 +226,7 @@ class GcsObjectStore(Closing):
 
     def _paced(self, size: int) -> None:
         self._pace(size)
-        self._door.meter.sent(size)
+        self._client.meter.sent(size)
 
     def _name(self, key: str) -> str:
         name = self._base + key
@@ -260,16 +260,16 @@ class GcsObjectStore(Closing):
             "pageToken": span.token,
         }
         query = {name: value for name, value in asked.items() if value}
-        answer = self._door.retrying(lambda: self._door.once("GET", self._door.objects(), query))
-        return decode_page(answer.content, self._door.where)
+        answer = self._client.retrying(lambda: self._client.once("GET", self._client.objects(), query))
+        return decode_page(answer.content, self._client.where)
 
     def _open(self, name: str, generation: int | None, at: int, *, encoded: bool) -> Reply | None:
         """Returns the answer whose body is the bytes from ``at``, or None if there are none."""
         query: dict[str, str | int] = {"alt": "media"} | ({"generation": generation} if generation else {})
         headers = accepting(encoded=encoded) | ({"Range": f"bytes={at}-"} if at else {})
         accept = (206, 416) if at else (200,)
-        path = self._door.object(name, media=True)
-        answer = self._door.once(
+        path = self._client.object(name, media=True)
+        answer = self._client.once(
             "GET", path, query, headers=headers, accept=accept, missing=NotThere, about=name, stream=True
         )
         if answer.status_code == 416:
@@ -280,8 +280,8 @@ class GcsObjectStore(Closing):
     def _chunks(self, answer: Reply, *, encoded: bool) -> Iterator[bytes]:
         """Yields the body as it is stored."""
         try:
-            yield from stored(answer, self._door.where, encoded=encoded)
+            yield from stored(answer, self._client.where, encoded=encoded)
         except Failed as error:
-            raise of_failed(error, self._door.where) from error
+            raise of_failed(error, self._client.where) from error
         finally:
             answer.close()

@@ -12,7 +12,7 @@ import msgspec
 from reconcile.adapters.gcs.answers import OBJECT_FIELDS, Resource, decode, decode_resource, holds, nonsense, number
 from reconcile.adapters.gcs.body import Body, Payload
 from reconcile.adapters.gcs.failures import Doubt, Transient, wait
-from reconcile.adapters.gcs.http import JSON, Door, Write
+from reconcile.adapters.gcs.http import JSON, GcsClient, Write
 from reconcile.adapters.lean_http import Reply
 from reconcile.core.cost import CHUNK
 from reconcile.core.errors import (
@@ -76,14 +76,14 @@ class ObjectUpload:
     set on a replaced object is kept, except its encoding: the new content has none.
     """
 
-    def __init__(self, door: Door, desired: DesiredObject, body: Body, sessions: Sessions) -> None:
-        self._door = door
+    def __init__(self, client: GcsClient, desired: DesiredObject, body: Body, sessions: Sessions) -> None:
+        self._client = client
         self._desired = desired
         self._name = desired.key
         self._expected = desired.if_generation_match
         self._body = body
         self._sessions = sessions
-        self._write = Write(door, desired.key, "taken")
+        self._write = Write(client, desired.key, "taken")
         self._resumed = False
         self._said: dict[str, Any] = {}
 
@@ -103,7 +103,7 @@ class ObjectUpload:
         ):
             return made
         # The server does not check the content, or its answer is about another object.
-        message = f"{self._door.where} stored different content at {self._name!r} from what was sent"
+        message = f"{self._client.where} stored different content at {self._name!r} from what was sent"
         raise Uncertain(message, hint="run verify, and check the endpoint")
 
     def _query(self, kind: str) -> dict[str, str | int]:
@@ -119,10 +119,10 @@ class ObjectUpload:
         Empty if another generation is live by now: the write is then refused.
         """
         try:
-            answer = self._door.seen(self._name, ",".join(KEPT), ifGenerationMatch=self._expected)
+            answer = self._client.seen(self._name, ",".join(KEPT), ifGenerationMatch=self._expected)
         except PreconditionFailed:
             return {}
-        said = {} if answer is None else decode(_MAP, answer, self._door.where, "an object")
+        said = {} if answer is None else decode(_MAP, answer, self._client.where, "an object")
         return {name: said[name] for name in KEPT if said.get(name) is not None}
 
     def _multipart(self) -> Resource:
@@ -133,15 +133,15 @@ class ObjectUpload:
         )
         payload = Payload(self._body, 0, self._body.size, head, b"\r\n--%b--\r\n" % edge)
         headers = {"Content-Type": f"multipart/related; boundary={edge.decode()}"}
-        path, query = self._door.objects(upload=True), self._query("multipart")
+        path, query = self._client.objects(upload=True), self._query("multipart")
 
         def attempt() -> Resource:
             with self._write.attempt():
                 return self._decoded(
-                    self._door.once("POST", path, query, headers=headers, data=payload, about=self._name)
+                    self._client.once("POST", path, query, headers=headers, data=payload, about=self._name)
                 )
 
-        return self._door.retrying(attempt, self._door.patience(body=True))
+        return self._client.retrying(attempt, self._client.patience(body=True))
 
     def _resumable(self) -> Resource:
         try:
@@ -159,7 +159,7 @@ class ObjectUpload:
         """
         uri = self._remembered()
         offset: int | None = None
-        patience, lost_sessions, furthest = self._door.patience(body=True), 0, 0
+        patience, lost_sessions, furthest = self._client.patience(body=True), 0, 0
         while True:
             try:
                 if uri is None:
@@ -168,9 +168,9 @@ class ObjectUpload:
                 if isinstance(answer, Resource):
                     return answer
                 if offset is not None and answer >= min(furthest + QUANTUM, self._body.size):
-                    patience, furthest = self._door.patience(body=True), answer
+                    patience, furthest = self._client.patience(body=True), answer
                 if answer >= self._body.size:  # nothing is left to send: ask again after a pause
-                    raise Transient(f"{self._door.where} has all of {self._name!r}, but has not made the object yet")
+                    raise Transient(f"{self._client.where} has all of {self._name!r}, but has not made the object yet")
                 offset = answer
             except Transient as failure:
                 wait(patience, failure)
@@ -178,33 +178,33 @@ class ObjectUpload:
             except _SessionGone:
                 uri, lost_sessions = None, lost_sessions + 1
                 self._forget(lost_sessions)
-                patience, furthest = self._door.patience(body=True), 0
+                patience, furthest = self._client.patience(body=True), 0
 
     def _forget(self, lost_sessions: int) -> None:
         self._sessions.drop(*self._session_key())
         self._resumed = False
         if lost_sessions > MAX_RESTARTS:
-            message = f"{self._door.where} lost the upload session of {self._name!r} again and again"
+            message = f"{self._client.where} lost the upload session of {self._name!r} again and again"
             raise StoreUnavailable(message, hint="run again later")
 
     def _session_key(self) -> tuple[str, str, int]:
         """Identifies a session: an upload of other content, to another server or with another precondition must not
         finish it."""
-        key = f"{self._door.where}\n{self._name}\n{self._expected}\n{self._desired.content_type}"
+        key = f"{self._client.where}\n{self._name}\n{self._expected}\n{self._desired.content_type}"
         return key, self._desired.crc32c, self._body.size
 
     def _remembered(self) -> str | None:
         uri = self._sessions.get(*self._session_key())
         # A URI from a file on disk must not send our credentials to another server.
-        if uri is None or not self._door.is_mine(uri):
+        if uri is None or not self._client.is_mine(uri):
             return None
         self._resumed = True
         return uri
 
     def _begin(self) -> str:
-        answer = self._door.once(
+        answer = self._client.once(
             "POST",
-            self._door.objects(upload=True),
+            self._client.objects(upload=True),
             self._query("resumable"),
             headers={
                 **JSON,
@@ -216,11 +216,11 @@ class ObjectUpload:
         )
         uri: str | None = answer.headers.get("Location")
         if not uri:
-            raise nonsense(self._door.where, "without an upload session")
+            raise nonsense(self._client.where, "without an upload session")
         try:
-            uri = self._door.at_home(uri)
+            uri = self._client.at_home(uri)
         except ValueError:  # the URI is not repeated: it is a secret
-            raise nonsense(self._door.where, "with an upload session that is not a URL") from None
+            raise nonsense(self._client.where, "with an upload session that is not a URL") from None
         self._sessions.put(*self._session_key(), uri)
         return uri
 
@@ -245,14 +245,14 @@ class ObjectUpload:
                 raise _SessionGone from None
             raise
         if isinstance(kept, int) and kept > stop:
-            raise nonsense(self._door.where, f"that it has {kept} bytes of {self._name!r}, when {stop} were sent")
+            raise nonsense(self._client.where, f"that it has {kept} bytes of {self._name!r}, when {stop} were sent")
         if isinstance(kept, int) and kept < min(offset + QUANTUM, stop):
-            raise Transient(f"{self._door.where} kept nothing of a chunk of {self._name!r}")
+            raise Transient(f"{self._client.where} kept nothing of a chunk of {self._name!r}")
         return kept
 
     def _put(self, uri: str, span: str, data: Payload | bytes) -> Reply:
         accept = (200, 201, 308, 404, 410, 499)
-        answer = self._door.once(
+        answer = self._client.once(
             "PUT", uri, headers={"Content-Range": span}, data=data, accept=accept, about=self._name
         )
         if answer.status_code in (404, 410, 499):
@@ -269,18 +269,18 @@ class ObjectUpload:
         last = number(end) if start == "0" else None
         if last is None or last >= self._body.size:
             raise nonsense(
-                self._door.where, f"that it has {reach[:40]!r} of the {self._body.size} bytes of {self._name!r}"
+                self._client.where, f"that it has {reach[:40]!r} of the {self._body.size} bytes of {self._name!r}"
             )
         return last + 1
 
     def _decoded(self, answer: Reply) -> Resource:
-        return self._write.read(lambda: decode_resource(answer.content, self._door.where))
+        return self._write.read(lambda: decode_resource(answer.content, self._client.where))
 
     def _moved(self, live: Resource | None) -> PreconditionFailed:
         found = f"generation {live.generation}" if live else "nothing"
         wanted = f"generation {self._expected}" if self._expected else "nothing"
         kind = PreconditionFailed if live else NotThere
-        message = f"{self._door.where} holds {found} at {self._name!r} where {wanted} was planned on"
+        message = f"{self._client.where} holds {found} at {self._name!r} where {wanted} was planned on"
         return kind(message, hint="plan again")
 
     def _settled(self, failure: PreconditionFailed | Transient) -> Resource:
@@ -292,10 +292,10 @@ class ObjectUpload:
         doubt, refused = self._write.doubt, isinstance(failure, PreconditionFailed)
         if not refused and doubt is Doubt.NONE:
             raise failure
-        within = self._door.traffic.deadline / (1 if refused else 4)
+        within = self._client.traffic.deadline / (1 if refused else 4)
         try:
-            answer = self._door.seen(self._name, OBJECT_FIELDS, self._door.patience(within=within))
-            live = None if answer is None else decode_resource(answer, self._door.where, self._name)
+            answer = self._client.seen(self._name, OBJECT_FIELDS, self._client.patience(within=within))
+            live = None if answer is None else decode_resource(answer, self._client.where, self._name)
         except StoreError as error:
             raise (self._write.uncertain() if doubt else failure) from error
         if live is not None and doubt and holds(live, self._body.size, self._desired.crc32c):
@@ -303,7 +303,7 @@ class ObjectUpload:
         if (live.generation if live else 0) != self._expected:
             raise self._moved(live) from failure
         if refused:
-            message = f"{self._door.where} refused {self._name!r} although its precondition holds: {failure.message}"
+            message = f"{self._client.where} refused {self._name!r} although its precondition holds: {failure.message}"
             raise Rejected(message, hint="plan again") from failure
         if doubt is Doubt.LOST:
             raise self._write.uncertain() from failure
