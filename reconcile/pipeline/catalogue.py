@@ -19,7 +19,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Recorded, Retyped, Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
-from reconcile.pipeline.gaps import Unread, told_of
+from reconcile.pipeline.gaps import Unread, warning_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import gone
 from reconcile.project import OpenProject
@@ -86,7 +86,7 @@ class Catalogue:
         """Warns about everything that was not read."""
         for gap in seen.gaps:
             self.complete = self.complete and isinstance(gap, Unread) and not gap.hides_ours
-            warning = told_of(gap)
+            warning = warning_of(gap)
             if warning:
                 self._listener(Warned(warning))
         if self._project.root_is_gone:

@@ -51,7 +51,7 @@ Gap: TypeAlias = Unread | Denied
 """A part of a world that was not read."""
 
 
-def told_of(gap: Gap) -> str:
+def warning_of(gap: Gap) -> str:
     """Returns the warning about a part that was not read; empty if it cannot hold files of the project."""
     if isinstance(gap, Unread):
         folder = gap.folder

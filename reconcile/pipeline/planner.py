@@ -35,7 +35,7 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, told_of
+from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, warning_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import (
     AgreedMemory,
@@ -201,7 +201,7 @@ class Planning:
         sink.complete = False
         name, why = gap.name, gap.error.sentence
         if not name:
-            listener(Warned(told_of(gap)))
+            listener(Warned(warning_of(gap)))
         if gap.store is Store.BUCKET:
             subject, char_id = project.bucket.uri(name) if name else str(project.bucket), None
         else:

@@ -24,7 +24,7 @@ AT_ONCE = 256 * 1024 * 1024
 T = TypeVar("T")
 
 
-class Said(msgspec.Struct):
+class SourceFields(msgspec.Struct):
     """The fields of an object that are read before it is copied."""
 
     md5Hash: str | None = None  # noqa: N815 - the API's own spelling
@@ -40,7 +40,7 @@ class Rewritten(msgspec.Struct):
     resource: Resource | None = None
 
 
-_SAID = msgspec.json.Decoder(Said, strict=False)
+_SOURCE_FIELDS = msgspec.json.Decoder(SourceFields, strict=False)
 _REWRITTEN = msgspec.json.Decoder(Rewritten, strict=False)
 
 
@@ -61,7 +61,7 @@ def md5_of(client: GcsClient, name: str, generation: int) -> str | None:
     answer = client.seen(name, "md5Hash,contentEncoding", generation=generation)
     if answer is None:
         return None
-    said = decode(_SAID, answer, client.where, "an object")
+    said = decode(_SOURCE_FIELDS, answer, client.where, "an object")
     return None if encoding_of(said.contentEncoding) else said.md5Hash or None
 
 
