@@ -12,7 +12,7 @@ from reconcile.cli.options import Common, DryRun, Full, NoJournal, NoPager, Scop
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
-from reconcile.core.history import FORMAT, History, tell, touches
+from reconcile.core.history import FORMAT, History, past_run, touches
 from reconcile.core.size import many
 from reconcile.project import OpenProject
 from reconcile.views.history import show_history
@@ -37,12 +37,12 @@ def history(
     with session.opened() as project:
         wanted = scope_of(project, scope)
         if run is not None:
-            document = History(FORMAT, (tell(find_run(project.journal, run), whole=True, scope=wanted),), 1)
+            document = History(FORMAT, (past_run(find_run(project.journal, run), whole=True, scope=wanted),), 1)
         else:
             listed = [past for past in project.journal.runs(missed) if touches(past, wanted)]
             if missed and not listed:
                 raise missed[0]
-            document = History(FORMAT, tuple(map(tell, listed[:limit])), len(listed))
+            document = History(FORMAT, tuple(map(past_run, listed[:limit])), len(listed))
     session.result(document, lambda terminal: show_history(terminal, document))
     for told in document.runs:
         if told.unread:

@@ -21,7 +21,7 @@ FORMAT = "reconcile.history/1"
 UNFINISHED = "unfinished"
 
 
-class Told(Enum):
+class PastOutcome(Enum):
     """What is known of one change: its outcome, or ``unknown`` if the run ended before recording it."""
 
     APPLIED = "applied"
@@ -44,7 +44,7 @@ class PastChange(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: str
-    outcome: Told
+    outcome: PastOutcome
     key: str | None = None
     char_id: str | None = None
     asset_type: str | None = None
@@ -102,7 +102,7 @@ class History(msgspec.Struct, frozen=True):
     total: int
 
 
-def tell(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
+def past_run(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
     """Returns the summary of a run; ``whole`` with its changes, limited to the scope if one is given."""
     end = past.end
     counted = Counter(each.outcome.outcome.value for each in past.outcomes)
@@ -145,9 +145,9 @@ def _changes(past: Past) -> Iterator[PastChange]:
         yield _change(each, fields.pop(each.outcome.id, None), made.pop(each.outcome.id, None))
     for ident, (world, document, touched) in fields.items():
         kind = "set_field" if world is World.RECORDS else "rewrite_local_db"
-        yield PastChange(id=ident, kind=kind, outcome=Told.UNKNOWN, **_of_field(world, document, touched))
+        yield PastChange(id=ident, kind=kind, outcome=PastOutcome.UNKNOWN, **_of_field(world, document, touched))
     for record in made.values():
-        yield PastChange(id=record.id, kind="create_record", outcome=Told.UNKNOWN, **_of_record(record))
+        yield PastChange(id=record.id, kind="create_record", outcome=PastOutcome.UNKNOWN, **_of_record(record))
 
 
 def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: RecordMade | None) -> PastChange:
@@ -156,7 +156,7 @@ def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: 
         **msgspec.structs.asdict(ended),
         "id": outcome.id,
         "kind": outcome.kind,
-        "outcome": Told(outcome.outcome.value),
+        "outcome": PastOutcome(outcome.outcome.value),
         "key": outcome.key,
         "error": outcome.error,
     }

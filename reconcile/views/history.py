@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.core.history import UNFINISHED, History, PastChange, PastRun, Told
+from reconcile.core.history import UNFINISHED, History, PastChange, PastOutcome, PastRun
 from reconcile.views import words
 from reconcile.views.cost import told
 from reconcile.views.report import short
@@ -18,7 +18,7 @@ from reconcile.views.terminal import Piece, Terminal
 _STYLE = {"success": "green", "partial": "yellow", "stale": "yellow", "failed": "bold red"}
 _SIGNS = {kind.__struct_config__.tag: look.sign for kind, look in words.LOOKS.items()}
 
-_DONE = (Told.APPLIED, Told.ALREADY)
+_DONE = (PastOutcome.APPLIED, PastOutcome.ALREADY)
 
 
 def show_history(terminal: Terminal, history: History, *, now: datetime | None = None) -> None:

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from reconcile.adapters.state.journal import Journal
-from reconcile.core.history import Told, tell
+from reconcile.core.history import PastOutcome, past_run
 from reconcile.core.plandir import HEAD
 from tests.kit import quick_start
 from tests.kit.studio import Studio, build_studio
@@ -88,8 +88,8 @@ def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> 
 
 def journaled(folder: Path) -> list[str]:
     """The ids of the changes that the runs of this folder made."""
-    told = [tell(past, whole=True) for past in Journal(folder).runs()]
-    return [change.id for run in told for change in run.changes or () if change.outcome is Told.APPLIED]
+    told = [past_run(past, whole=True) for past in Journal(folder).runs()]
+    return [change.id for run in told for change in run.changes or () if change.outcome is PastOutcome.APPLIED]
 
 
 @pytest.mark.parametrize(("count", "in_bucket"), [(8, False), (3, True)], ids=["folder", "bucket"])
