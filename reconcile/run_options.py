@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile.adapters.local.settle import Looks
-from reconcile.adapters.meter import Witness
+from reconcile.adapters.meter import RequestListener
 from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.notes import Note
 
@@ -53,6 +53,6 @@ class RunOptions(msgspec.Struct, frozen=True):
     inventory: str | None = None
     bandwidth: Timetable = UNLIMITED
     wait: Callable[[float], None] = time.sleep
-    witness: Witness | None = None
+    witness: RequestListener | None = None
     cache: bool = True
     apart: bool = False

@@ -70,7 +70,7 @@ class _Failed(NamedTuple):
     ended: float
 
 
-class Witness(Protocol):
+class RequestListener(Protocol):
     """A listener to all requests, called from several threads."""
 
     def heard(self, asked: Asked) -> None:
@@ -95,7 +95,7 @@ class Meter:
 
     def __init__(
         self,
-        witness: Witness | None = None,
+        witness: RequestListener | None = None,
         clock: Callable[[], float] = time.perf_counter,
         rates: Rates | None = None,
         sleep: Callable[[float], None] = time.sleep,
@@ -197,7 +197,9 @@ class Meter:
             else:
                 self._silent.pop(store, None)
 
-    def _tell(self, witness: Witness, method: str, where: str, outcome: str, began: float, ended: float) -> None:
+    def _tell(
+        self, witness: RequestListener, method: str, where: str, outcome: str, began: float, ended: float
+    ) -> None:
         # Attempts at one thing follow each other in one thread.
         before: _Failed | None = getattr(self._last, "failed", None)
         asked = Asked(method, shown_url(where), outcome, ended - began)

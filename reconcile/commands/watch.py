@@ -22,7 +22,7 @@ from typing import TypeAlias
 import msgspec
 
 from reconcile.adapters.local.watching import FolderWatch
-from reconcile.adapters.meter import Witness
+from reconcile.adapters.meter import RequestListener
 from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
@@ -84,7 +84,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
     spill: Path | None = None
     cache: bool = True
     bandwidth: Timetable = UNLIMITED
-    witness: Witness | None = None
+    witness: RequestListener | None = None
 
 
 _SHARED = frozenset(WatchOptions.__struct_fields__).intersection(RunOptions.__struct_fields__)

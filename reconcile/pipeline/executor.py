@@ -48,7 +48,7 @@ from reconcile.core.planfile import AGAIN, check_belongs
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report, Status
 from reconcile.core.rows import World
 from reconcile.pipeline.account import Account, now
-from reconcile.pipeline.object_writes import Arrivals, retype, write
+from reconcile.pipeline.object_writes import WrittenObjects, retype, write
 from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_many
 from reconcile.pipeline.reducers import kept_versions
 from reconcile.project import OpenProject
@@ -176,7 +176,7 @@ class _Run:
         self._listener = listener
         self._stop = stop
         self._outcomes: dict[str, Outcome] = {}
-        self._arrivals = Arrivals(project.agreed, [change for change in plan.actions if is_content(change)])
+        self._objects = WrittenObjects(project.agreed, [change for change in plan.actions if is_content(change)])
         self._creations = Creations(project, plan)
         self._breaker = Breaker()
 
@@ -189,7 +189,7 @@ class _Run:
             self._lanes,
             sum(change.size for change in actions if is_content(change) and not isinstance(change, Copy)),
         )
-        self._arrivals.remember()
+        self._objects.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in actions if isinstance(change, RewriteLocalDb)]
@@ -201,7 +201,7 @@ class _Run:
             run_id,
             [self._outcomes.get(change.id) or self._not_started(change) for change in actions],
             dict.fromkeys((*self._plan.findings, *kept)),
-            moved=self._arrivals.moved,
+            moved=self._objects.moved,
             seconds=round(time.monotonic() - started, 3),
             interrupted=self._stop.is_set() and any(change.id not in self._outcomes for change in actions),
             complete=self._plan.complete,
@@ -241,8 +241,8 @@ class _Run:
     def _note(self, change: Change, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
         key = change.key if is_object(change) else None
-        arrived = None if key is None else self._arrivals.of(key)
-        copied = key is not None and self._arrivals.is_copied(key)
+        arrived = None if key is None else self._objects.of(key)
+        copied = key is not None and self._objects.is_copied(key)
         self._account.ended(change, outcome, None if arrived is None else arrived.generation, copied=copied)
         if outcome.outcome in _DONE:
             self._breaker.succeeded(key)
@@ -267,7 +267,7 @@ class _Run:
         except ReconcileError as error:
             return [self._failure(change, error)]
         self._lanes.finished()
-        self._arrivals.add(change, written)
+        self._objects.add(change, written)
         return [Outcome.of(change, written.kind)]
 
     def _progress(self, key: str, moved: int) -> None:
@@ -279,10 +279,10 @@ class _Run:
     def _unmet(self, need: Need) -> tuple[OutcomeKind, Problem] | None:
         """Returns the outcome of a change whose needed object is missing or different; None if it is there as
         intended."""
-        arrived = self._arrivals.of(need.key)
+        arrived = self._objects.of(need.key)
         if arrived is not None and need.crc32c in (None, arrived.crc32c):
             return None
-        if arrived is None and need.key in self._arrivals.expected:
+        if arrived is None and need.key in self._objects.expected:
             return OutcomeKind.BLOCKED, Problem(NotThere.code, f"{need.key} was not uploaded")
         found = self._project.objects.get(need.key)
         if found is None:

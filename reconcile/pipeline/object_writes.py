@@ -101,7 +101,7 @@ def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
     return OutcomeKind.APPLIED
 
 
-class Arrivals:
+class WrittenObjects:
     """The objects that this run has written, or found as planned. Safe for several threads.
 
     They are remembered as agreed, a few at a time. A killed run does not remember the last few; if one of those files
