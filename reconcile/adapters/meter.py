@@ -197,16 +197,14 @@ class Meter:
             else:
                 self._silent.pop(store, None)
 
-    def _tell(
-        self, witness: RequestListener, method: str, where: str, outcome: str, began: float, ended: float
-    ) -> None:
+    def _tell(self, to: RequestListener, method: str, where: str, outcome: str, began: float, ended: float) -> None:
         # Attempts at one thing follow each other in one thread.
         before: _Failed | None = getattr(self._last, "failed", None)
         asked = Asked(method, shown_url(where), outcome, ended - began)
         if before is not None and (before.method, before.where) == (method, where):
             asked = asked._replace(attempt=before.attempt + 1, waited=max(0.0, began - before.ended))
         self._last.failed = _Failed(method, where, asked.attempt, ended) if asked.failed else None
-        witness.heard(asked)
+        to.heard(asked)
 
 
 def unheard(_method: str, _url: str) -> Ended:

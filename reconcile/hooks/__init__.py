@@ -80,13 +80,13 @@ def auto_upload_to_gcs(  # noqa: F811
 
     Raises UsageError at decoration for a generator function, or options that do not fit.
     """
-    from reconcile.hooks.errors import Manner
+    from reconcile.hooks.errors import HookOptions
     from reconcile.hooks.wrapping import UPLOADING, uploading
 
-    manner = Manner(on_error, project, UPLOADING)
+    options = HookOptions(on_error, project, UPLOADING)
     if callable(asset_type):  # the decorator without parentheses
-        return uploading(None, char_id, manner)(asset_type)
-    return uploading(asset_type, char_id, manner)
+        return uploading(None, char_id, options)(asset_type)
+    return uploading(asset_type, char_id, options)
 
 
 @overload
@@ -107,10 +107,10 @@ def sync_upsert(  # noqa: F811
     The function runs first, and what it returns or raises is passed on. Then the character is brought in step, and the
     fields of its record get the URIs of the upserted files. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
     """
-    from reconcile.hooks.errors import Manner
+    from reconcile.hooks.errors import HookOptions
     from reconcile.hooks.wrapping import SYNCING, syncing
 
-    wrap = syncing(Manner(on_error, project, SYNCING))
+    wrap = syncing(HookOptions(on_error, project, SYNCING))
     return wrap if upsert_asset is None else wrap(upsert_asset)
 
 

@@ -35,7 +35,7 @@ class NotUploaded(ReconcileError):
         self.result = result
 
 
-class Manner:
+class HookOptions:
     """The behaviour of a hook when the cloud fails, and how long it waits, in seconds."""
 
     lock = 600.0

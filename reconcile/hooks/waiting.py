@@ -16,7 +16,7 @@ from reconcile.core.errors import ReconcileError, SourceError, StoreUnavailable,
 from reconcile.core.events import Event, Warned
 from reconcile.hooks.aside import settle
 from reconcile.hooks.calls import Answer, Call
-from reconcile.hooks.errors import LOGGER, QUEUE, Manner
+from reconcile.hooks.errors import LOGGER, QUEUE, HookOptions
 from reconcile.hooks.handover import Handover, settings_of
 
 _log = logging.getLogger(LOGGER)
@@ -29,12 +29,12 @@ _TAKEN_UP_ALONE = (
 )
 
 
-def hand_over(call: Call, manner: Manner) -> Answer:
+def hand_over(call: Call, options: HookOptions) -> Answer:
     """Hands over the files and fields of a call, and returns the result. Raises ConfigError and UsageError if there is
     no project for it, or its rules are invalid."""
     if not call.files and not call.is_upsert:
         return {}, {}
-    handover = Handover(call, settings_of(manner.project, call.files))
+    handover = Handover(call, settings_of(options.project, call.files))
     if call.fields and not handover.title.strip():
         key = handover.settings.entry_key
         _log.warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
@@ -42,10 +42,10 @@ def hand_over(call: Call, manner: Manner) -> Answer:
     problems: dict[str, ReconcileError] = {}
     if handover.notes or call.is_upsert:
         try:
-            uris, problems = _answer(handover, manner)
+            uris, problems = _answer(handover, options)
         except Exception as error:  # noqa: BLE001 the errors about other files are to be reported, too
             problems = {handover.first: as_ours(error)}
-    if manner.on_error != QUEUE and any(note.places for note in handover.notes.values()):
+    if options.on_error != QUEUE and any(note.places for note in handover.notes.values()):
         for problem in problems.values():
             # Without a note no later run knows which file a field is to get.
             if not problem.hint.endswith((_AGAIN, _WAITS)):
@@ -53,10 +53,10 @@ def hand_over(call: Call, manner: Manner) -> Answer:
     return uris, {**handover.refused, **problems}
 
 
-def _answer(handover: Handover, manner: Manner) -> Answer:
+def _answer(handover: Handover, options: HookOptions) -> Answer:
     """Does the hand-over, here or in another process, and returns its answer. With ``queue`` it is noted first, so that
     what the call knows is not lost whatever happens; otherwise its fields are removed from older notes."""
-    outbox, hint, queued = handover.outbox, _WAITS, manner.on_error == QUEUE
+    outbox, hint, queued = handover.outbox, _WAITS, options.on_error == QUEUE
     try:
         (outbox.add if queued else outbox.overtake)(handover.notes.values())
     except SourceError as error:  # all the more reason to try
@@ -64,17 +64,17 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
         hint = _TAKEN_UP_ALONE
     if apart.is_needed():
         try:
-            return apart.call(hand_over, handover.call, manner)
+            return apart.call(hand_over, handover.call, options)
         except OSError as error:
             outbox.add(handover.notes.values())  # whatever ``on_error`` is, because nobody may call again
             told = f"this process cannot do it itself, and no other could be started: {error}"
             raise StoreUnavailable(told, hint=_WAITS) from error
     if not queued:
-        return handover.run(patience=manner.lock, listener=_listen)
+        return handover.run(patience=options.lock, listener=_listen)
     try:
-        if hint == _WAITS and outbox.failed_within(manner.rest):
+        if hint == _WAITS and outbox.failed_within(options.rest):
             raise StoreUnavailable("the cloud failed a moment ago")
-        return _attempted(handover, manner)
+        return _attempted(handover, options)
     except UsageError:
         raise
     except Exception as error:
@@ -83,7 +83,7 @@ def _answer(handover: Handover, manner: Manner) -> Answer:
         raise ours from error
 
 
-def _attempted(handover: Handover, manner: Manner) -> Answer:
+def _attempted(handover: Handover, options: HookOptions) -> Answer:
     """Does the hand-over in a thread that is left behind if nothing is heard from it for too long. Even if it ends
     late, the thread notes whether the cloud could be reached, and removes the notes that are done.
 
@@ -91,8 +91,8 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
     """
     outbox, halt, heard = handover.outbox, threading.Event(), time.monotonic()
     # If the cloud was away a while ago, it probably still is.
-    doubted = outbox.failed_within(manner.memory)
-    patience = min(manner.silence, manner.doubt) if doubted else manner.silence
+    doubted = outbox.failed_within(options.memory)
+    patience = min(options.silence, options.doubt) if doubted else options.silence
 
     def listen(event: Event) -> None:
         nonlocal heard
@@ -101,7 +101,7 @@ def _attempted(handover: Handover, manner: Manner) -> Answer:
 
     def work() -> Answer:
         try:
-            answer = handover.run(patience=manner.lock, listener=listen, stop=halt)
+            answer = handover.run(patience=options.lock, listener=listen, stop=halt)
         except ReconcileError as error:
             if error.transient and not halt.is_set():  # else this side broke off
                 outbox.failed()

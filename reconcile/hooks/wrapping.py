@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from typing import Any, Self, TypeAlias
 
     from reconcile.hooks.calls import Answer, CharacterOf, Returned
-    from reconcile.hooks.errors import Manner
+    from reconcile.hooks.errors import HookOptions
 
     Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
     Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
@@ -124,20 +124,20 @@ def _looked_up(module: str, name: str) -> Any:
     return found
 
 
-def uploading(asset_type: str | None, char_id: CharacterOf | None, manner: Manner) -> Decorator:
+def uploading(asset_type: str | None, char_id: CharacterOf | None, options: HookOptions) -> Decorator:
     """Returns the decorator that uploads what a function returns. Raises UsageError for options that cannot be
     right."""
     if char_id is not None and not callable(char_id):
         raise UsageError(
             f"@{UPLOADING}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
         )
-    hook = functools.partial(_upload, asset_type=asset_type, char_id=char_id, manner=manner)
+    hook = functools.partial(_upload, asset_type=asset_type, char_id=char_id, options=options)
     return functools.partial(_wrapped, hook=hook, decorator=UPLOADING)
 
 
-def syncing(manner: Manner) -> Decorator:
+def syncing(options: HookOptions) -> Decorator:
     """Returns the decorator that brings the cloud in step after an upsert."""
-    return functools.partial(_wrapped, hook=functools.partial(_sync, manner=manner), decorator=SYNCING)
+    return functools.partial(_wrapped, hook=functools.partial(_sync, options=options), decorator=SYNCING)
 
 
 def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
@@ -158,7 +158,7 @@ def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
 
 
 def _upload(
-    function: Any, args: Any, kwargs: Any, value: Any, *, asset_type: str | None, char_id: Any, manner: Manner
+    function: Any, args: Any, kwargs: Any, value: Any, *, asset_type: str | None, char_id: Any, options: HookOptions
 ) -> Any:
     """Uploads the files in the value, and returns it with their URIs. Since the function has returned, nothing that
     fails here may lose what it made."""
@@ -173,15 +173,15 @@ def _upload(
         nonlocal returned
         returned = read(value, name_of(function))
         owner = character(arguments(function, args, kwargs), char_id, name_of(function)) if returned.paths else None
-        uris, problems = hand_over(Call(returned.paths, owner, asset_type), manner)
+        uris, problems = hand_over(Call(returned.paths, owner, asset_type), options)
         return uris, {**returned.wrong, **problems}
 
     name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
-    uris = manner.guarded(handed_over, value, name)
+    uris = options.guarded(handed_over, value, name)
     return (value, None) if returned is None else returned.with_uris(uris)
 
 
-def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, manner: Manner) -> Any:
+def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, options: HookOptions) -> Any:
     """Brings the cloud in step with what was upserted, and returns the value as it is. The upsert is done, whatever
     fails here."""
 
@@ -189,9 +189,9 @@ def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, manner: Manner) 
         from reconcile.hooks.calls import arguments, upserted
         from reconcile.hooks.waiting import hand_over
 
-        return hand_over(upserted(arguments(function, args, kwargs), name_of(function)), manner)
+        return hand_over(upserted(arguments(function, args, kwargs), name_of(function)), options)
 
-    manner.guarded(followed, value, f"what {name_of(function)} was given")
+    options.guarded(followed, value, f"what {name_of(function)} was given")
     return value
 
 

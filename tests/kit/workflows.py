@@ -8,7 +8,7 @@ from typing import Any
 
 from reconcile import Project
 from reconcile.core.notes import Note
-from reconcile.hooks.errors import Manner
+from reconcile.hooks.errors import HookOptions
 from reconcile.hooks.wrapping import uploading
 from tests.kit.small_project import open_objects, open_records
 
@@ -59,7 +59,7 @@ class Studio:
 def queueing(**more: float) -> Callable[..., Any]:
     """The decorator with on_error="queue" and waits of a test's length."""
     times = {"lock": 0.0, "silence": 30.0, "rest": 0.0, **more}
-    return uploading(None, None, Manner("queue", None, **times))
+    return uploading(None, None, HookOptions("queue", None, **times))
 
 
 def about(work: Callable[[], Any]) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ from reconcile import Project
 from reconcile.core.notes import Note
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.aside import MOST
-from reconcile.hooks.errors import Manner
+from reconcile.hooks.errors import HookOptions
 from reconcile.hooks.wrapping import uploading
 from tests.kit.workflows import BASE, Studio
 
@@ -92,8 +92,8 @@ def test_a_cancelled_call_stops_waiting_at_once_and_its_file_arrives_all_the_sam
 
 
 def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
-    manner = Manner("raise", None, lock=0.3)
-    dance = dancing(studio, uploading(None, None, manner))
+    options = HookOptions("raise", None, lock=0.3)
+    dance = dancing(studio, uploading(None, None, options))
 
     async def main() -> None:
         task = asyncio.create_task(dance(1))
@@ -112,8 +112,8 @@ def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, capl
 
 
 def test_a_queued_call_that_is_cancelled_has_noted_its_file(studio: Studio) -> None:
-    manner = Manner("queue", None, lock=PATIENCE, silence=PATIENCE)
-    dance = dancing(studio, uploading(None, None, manner))
+    options = HookOptions("queue", None, lock=PATIENCE, silence=PATIENCE)
+    dance = dancing(studio, uploading(None, None, options))
 
     async def main() -> None:
         with Project.open(studio.folder).opened() as project, project.lock().acquire():

@@ -18,7 +18,7 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import LockHeld, ReconcileError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
-from reconcile.hooks.errors import Manner
+from reconcile.hooks.errors import HookOptions
 from reconcile.hooks.wrapping import uploading
 from tests.kit.workflows import BASE, Studio, queueing
 
@@ -146,8 +146,8 @@ def test_another_run_is_waited_for(studio: Studio) -> None:
 
 def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
-    manner = Manner("raise", None, lock=0.05)
-    hook = uploading(None, None, manner)
+    options = HookOptions("raise", None, lock=0.05)
+    hook = uploading(None, None, options)
     with Project.open(studio.folder).opened() as project, project.lock().acquire():
         with pytest.raises(NotUploaded, match=f"process {os.getpid()}") as caught:
             hook(lambda: made)()
