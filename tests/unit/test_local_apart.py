@@ -17,7 +17,7 @@ import pytest
 
 from reconcile import Project
 from reconcile.adapters.local import wire
-from reconcile.adapters.local.apart import MOST_HELD, Apart, command, is_possible
+from reconcile.adapters.local.apart import MOST_HELD, WalkProcess, command, is_possible
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Miss, Row
 from reconcile.adapters.local.settle import Looks
@@ -100,9 +100,9 @@ class World:
         assert files.walk_apart(self.state.path, started_by)
         return files
 
-    def apart(self, started_by: Sequence[str] | None = None) -> Apart:
+    def apart(self, started_by: Sequence[str] | None = None) -> WalkProcess:
         paths = os.fsencode(self.root), os.fsencode(self.state.path)
-        return Apart((paths[0], list(IGNORE), list(RULES), True, paths[1]), started_by)
+        return WalkProcess((paths[0], list(IGNORE), list(RULES), True, paths[1]), started_by)
 
     def rows(self) -> list[Row]:
         """What a walk by this process sees."""
@@ -130,7 +130,7 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, lis
     made.close()
 
 
-def ended(apart: Apart) -> bool:
+def ended(apart: WalkProcess) -> bool:
     """Whether its process is over, and nobody has to ask for its exit code."""
     return apart.child is not None and apart.child.returncode is not None
 
@@ -417,8 +417,8 @@ def test_an_interrupt_is_not_for_it(world: World) -> None:
 
 PARENT = """
 import os, sys
-from reconcile.adapters.local.apart import Apart
-apart = Apart(({root!r}, [], None, True, {state!r}), {command!r})
+from reconcile.adapters.local.apart import WalkProcess
+apart = WalkProcess(({root!r}, [], None, True, {state!r}), {command!r})
 while apart.child is None:
     pass
 if {reads}:

@@ -58,7 +58,7 @@ def command() -> list[str]:
     return [sys.executable, *flags, "-c", _CODE]
 
 
-class Apart(Closing):
+class WalkProcess(Closing):
     """A walk in a process of its own, which begins at once. ``job`` holds the arguments of ``adapters.walker.main``."""
 
     def __init__(self, job: Sequence[Any], started_by: Sequence[str] | None = None) -> None:

@@ -32,7 +32,7 @@ from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.ports import HashCache
 
 if TYPE_CHECKING:
-    from reconcile.adapters.local.apart import Apart
+    from reconcile.adapters.local.apart import WalkProcess
 
 _OF_THE_SYSTEM = (errno.EIO, errno.ENOMEM)
 """Errors that say nothing about whether a file is still the planned one."""
@@ -74,7 +74,7 @@ class LocalFiles:
         self._may_lack_root = may_lack_root
         self._settled = frozenset(settled)
         self._had_root = False
-        self._apart: tuple[Apart, tuple[int, int]] | None = None
+        self._apart: tuple[WalkProcess, tuple[int, int]] | None = None
         """The next full walk, if a second process runs it, and the identity of the root before it."""
         sources = None if rules is None else [each.source for each in rules]
         self._job = (os.fsencode(self._root), list(ignore), sources, holds_incomplete)
@@ -199,7 +199,7 @@ class LocalFiles:
 
         ``hashes`` is the file of the hash cache.
         """
-        from reconcile.adapters.local.apart import Apart  # only large trees need it
+        from reconcile.adapters.local.apart import WalkProcess  # only large trees need it
 
         self.walk_here()
         try:
@@ -207,7 +207,7 @@ class LocalFiles:
         except SourceError:  # the walk will report it
             return False
         self._had_root = True
-        self._apart = Apart((*self._job, os.fsencode(hashes)), command), root
+        self._apart = WalkProcess((*self._job, os.fsencode(hashes)), command), root
         return True
 
     def walk_here(self) -> None:
@@ -216,7 +216,7 @@ class LocalFiles:
         if apart is not None:
             apart[0].close()
 
-    def _seen_by(self, apart: Apart) -> Iterator[Row]:
+    def _seen_by(self, apart: WalkProcess) -> Iterator[Row]:
         """Yields the rows of a full walk by the second process; what it does not reach is walked here."""
         last = ""
         try:
