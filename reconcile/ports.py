@@ -32,11 +32,9 @@ class FileSource(Protocol):
         yielded as a LocalFile with ``problem`` UNREADABLE and a path that ends in ``/``. Raises SourceError if the root
         itself is missing or cannot be read.
         """
-        ...
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
         """Yields the paths that ``walk`` would yield. No file is read."""
-        ...
 
     def lookup(self, paths: Iterable[str], *, before: Sequence[str] = (), anew: bool = False) -> Iterator[LocalFile]:
         """Yields the files with these exact relative paths, hashed, in the given order; missing ones are left out.
@@ -44,11 +42,9 @@ class FileSource(Protocol):
         ``before`` are the prefixes of a walk that follows, so that both wait only once for new files to settle.
         ``anew`` reads every file, even if its hash is remembered.
         """
-        ...
 
     def forget(self, path: str) -> None:
         """Forgets the remembered hash of a file, because different content was found there."""
-        ...
 
     def open(self, path: str) -> AbstractContextManager[BinaryIO]:
         """Opens a file below the root for reading: the one with this name, or the only one with it in another Unicode
@@ -56,7 +52,6 @@ class FileSource(Protocol):
 
         Raises SourceChanged if it is missing, is not a regular file, or is behind a symlink that leads out of the root.
         """
-        ...
 
 
 class DesiredObject(NamedTuple):
@@ -78,7 +73,6 @@ class ObjectStore(Protocol):
         An incomplete listing is an error. ``splits`` are keys at which the listing may be cut into ranges that are read
         concurrently; the result is the same. Raises StoreUnavailable, AccessDenied, StoreMissing.
         """
-        ...
 
     def between(self, first: str, stop: str, prefix: str = "") -> Iterator[RemoteObject]:
         """Yields the objects from the key ``first`` (inclusive) to ``stop`` (exclusive; empty: no end), in the same
@@ -86,11 +80,9 @@ class ObjectStore(Protocol):
 
         With a ``prefix``, only those below it are requested. Raises as ``list``.
         """
-        ...
 
     def get(self, key: str) -> RemoteObject | None:
         """Returns the live object's metadata, or None. Raises StoreUnavailable, AccessDenied, StoreMissing."""
-        ...
 
     def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
         """Creates or replaces an object atomically.
@@ -102,7 +94,6 @@ class ObjectStore(Protocol):
         Raises SourceChanged if the body is not the planned content, PreconditionFailed if another generation is live,
         Uncertain if the answer was lost, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
-        ...
 
     def md5(self, key: str, *, generation: int) -> str | None:
         """Returns the base64 MD5 of the object's content in this generation.
@@ -110,7 +101,6 @@ class ObjectStore(Protocol):
         None if it has no MD5 (it was composed), if the content is encoded, or if there is no such object. Raises as
         ``get``.
         """
-        ...
 
     def copy(self, desired: DesiredObject, source: str, *, source_generation: int) -> RemoteObject:
         """Creates an object from the one with the key ``source``, without sending its content.
@@ -119,7 +109,6 @@ class ObjectStore(Protocol):
         PreconditionFailed if either has another generation, NotThere if the source is gone, Uncertain if the answer was
         lost, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
-        ...
 
     def set_type(
         self, key: str, content_type: str, *, if_generation_match: int, if_metageneration_match: int
@@ -129,7 +118,6 @@ class ObjectStore(Protocol):
         Raises PreconditionFailed if it has another generation or metageneration, NotThere if it is gone, Uncertain if
         the answer was lost, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
-        ...
 
     def read(
         self, key: str, *, generation: int | None = None, offset: int = 0, encoded: bool = False
@@ -138,7 +126,6 @@ class ObjectStore(Protocol):
 
         Set ``encoded`` if ``get`` returned a content encoding. Raises NotThere, and as ``get``.
         """
-        ...
 
 
 class RecordReader(Protocol):
@@ -153,14 +140,12 @@ class RecordReader(Protocol):
 
         Raises StoreUnavailable, AccessDenied, StoreMissing.
         """
-        ...
 
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         """Yields all documents, or those with these ids that exist, in code point order of the id.
 
         An incomplete answer is an error. Raises as ``ids``.
         """
-        ...
 
 
 class RecordStore(RecordReader, Protocol):
@@ -168,7 +153,6 @@ class RecordStore(RecordReader, Protocol):
 
     def versions(self, *, at: Moment | None = None) -> Iterator[tuple[str, str]]:
         """Yields the id and the update time of each document, without its fields. Raises as ``ids``."""
-        ...
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Sets these top-level fields, leaves all others, and returns the new update time.
@@ -176,14 +160,12 @@ class RecordStore(RecordReader, Protocol):
         Raises PreconditionFailed if the document has another update time, NotThere if it is gone, Uncertain if the
         answer was lost, Rejected, AccessDenied, StoreUnavailable (nothing was written).
         """
-        ...
 
     def create(self, document: str, fields: Mapping[str, Any]) -> str:
         """Creates a document and returns its update time.
 
         Raises PreconditionFailed if it exists, and as ``update``.
         """
-        ...
 
 
 class HashCache(Protocol):
@@ -191,15 +173,12 @@ class HashCache(Protocol):
 
     def get(self, path: str) -> Hashed | None:
         """Returns the hash that was last stored for the path, or None."""
-        ...
 
     def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; may be written out later, in a batch."""
-        ...
 
     def drop(self, path: str) -> None:
         """Forgets the path's hash."""
-        ...
 
 
 class AgreedStates(Protocol):
@@ -207,23 +186,18 @@ class AgreedStates(Protocol):
 
     def all(self) -> Iterator[Agreed]:
         """Yields all states in code point order of the key."""
-        ...
 
     def of(self, key: str) -> Agreed | None:
         """Returns the state of a key, or None. Cheapest if keys come in order."""
-        ...
 
     def cuts(self, size: int) -> list[str]:
         """Returns keys, in order, that divide all states into parts of this size."""
-        ...
 
     def holding(self, checksums: Collection[str]) -> Iterator[Agreed]:
         """Yields the states that have one of these crc32c values, unordered."""
-        ...
 
     def remember(self, states: Iterable[Agreed]) -> None:
         """Remembers these states, in one transaction."""
-        ...
 
 
 class RunLog(Protocol):
@@ -234,11 +208,9 @@ class RunLog(Protocol):
 
         Raises JournalError.
         """
-        ...
 
     def close(self) -> None:
         """Closes the journal; no more lines follow."""
-        ...
 
 
 class Journals(Protocol):
@@ -246,15 +218,12 @@ class Journals(Protocol):
 
     def begin(self, run: RunStarted) -> RunLog:
         """Starts the journal of a run. Raises JournalError, in which case nothing has been changed yet."""
-        ...
 
     def read(self, run_id: str) -> Past | None:
         """Returns one run, or None. Raises JournalError if it cannot be read."""
-        ...
 
     def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
         """Yields every run, newest first. One that cannot be read raises JournalError, or is added to ``missed``."""
-        ...
 
 
 LONGEST_URL = 7 * 86_400
@@ -269,7 +238,6 @@ class UrlSigner(Protocol):
     def holds_for(self) -> float:
         """Seconds for which a URL is sure to be valid, by the key of the first signature; a longer one may expire
         early."""
-        ...
 
     def sign(self, key: str, *, expires: float) -> str:
         """Returns a V4 signed URL for reading the object of this key, for ``expires`` seconds, at most a week.
@@ -277,7 +245,6 @@ class UrlSigner(Protocol):
         Makes no request, except to the signing service for an account without a key. Raises AccessDenied if these
         credentials cannot sign, and StoreUnavailable.
         """
-        ...
 
 
 class UrlReader(Protocol):
@@ -289,7 +256,6 @@ class UrlReader(Protocol):
         An ``encoded`` object is requested as it is stored. An answer with any status is returned. Raises
         StoreUnavailable if there is none or it ends early; no message contains the URL.
         """
-        ...
 
 
 class SharedFolder(Protocol):
@@ -298,15 +264,12 @@ class SharedFolder(Protocol):
     def sizes(self) -> dict[str, int]:
         """Returns the length in bytes of each file, by name; empty if there is no folder. Raises UsageError and as a
         store."""
-        ...
 
     def read(self, name: str) -> bytes:
         """Returns a file's content. Raises as ``sizes``, also if the file is missing."""
-        ...
 
     def create(self, name: str, data: bytes) -> None:
         """Creates a file atomically, with its folder if missing. Raises as ``sizes``, also if the name is taken."""
-        ...
 
 
 class FilePlaces(Protocol):
@@ -314,22 +277,18 @@ class FilePlaces(Protocol):
 
     def refusal(self, path: str) -> str | None:
         """Returns why no file with this relative path can be created on this system, or None."""
-        ...
 
     def ignores(self, path: str) -> bool:
         """Whether a walk would leave out a file with this path."""
-        ...
 
     def rival(self, path: str) -> str | None:
         """Returns what blocks a file with this path, in words, or None.
 
         It may be a file with the name of one of its folders, or a folder with its own name.
         """
-        ...
 
     def begun(self, path: str, generation: int) -> int:
         """Returns how many bytes of this generation an interrupted run has left next to the path."""
-        ...
 
     def place(
         self,
@@ -349,4 +308,3 @@ class FilePlaces(Protocol):
         is there, SourceError if it cannot be written, Rejected if the content does not have this size and crc32c, and
         what ``body`` raises; the bytes received until then are kept for the next time.
         """
-        ...

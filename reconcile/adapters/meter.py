@@ -75,11 +75,9 @@ class RequestListener(Protocol):
 
     def heard(self, asked: Asked) -> None:
         """Receives a finished request."""
-        ...
 
     def ended(self) -> None:
         """Called when the project is closed: no request follows."""
-        ...
 
 
 def _turns(rates: Rates) -> dict[str, tuple[Turn, threading.Lock]]:

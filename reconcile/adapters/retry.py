@@ -30,7 +30,6 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Returns a reading that never goes back."""
-        ...
 
     def sleep(self, seconds: float) -> None: ...
 

@@ -36,37 +36,29 @@ class Calls(Protocol):
 
     def open_shared(self, path: str, *, deny_writers: bool = False) -> int:
         """Returns a descriptor for reading that lets others rename, remove and (unless denied) write the file."""
-        ...
 
     def final_path(self, fd: int) -> str:
         """Returns the path of an open file, without links."""
-        ...
 
     def changed_ns(self, file: str | int) -> int:
         """Returns when a file, or a link itself, was last changed in any way: ``FILE_BASIC_INFO.ChangeTime``."""
-        ...
 
     def replace_file(self, place: str, fresh: str, backup: str) -> None:
         """Calls ``ReplaceFileW``: ``fresh`` gets the name, rights and streams of ``place``, which becomes
         ``backup``."""
-        ...
 
     def drive_target(self, drive: str) -> str:
         r"""Returns the folder, on a disk or another machine, that a drive (``Z:\``) stands for; a disk's drive stands
         for itself."""
-        ...
 
     def takes_escapes(self, fd: int) -> bool:
         """Makes a console obey escape sequences; False if it cannot. Anything but a console obeys them."""
-        ...
 
     def is_remote(self, path: str) -> bool:
         """Whether the path is on another machine's drive."""
-        ...
 
     def owner(self, path: str) -> str:
         """Returns the account, with its domain, that owns a file or folder."""
-        ...
 
 
 class Windows(System):

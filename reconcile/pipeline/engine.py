@@ -44,7 +44,6 @@ class Engine(Protocol):
         more group. Any other key is yielded once, with all its rows. ``last`` is read after all ``rows``, and has no
         key twice.
         """
-        ...
 
 
 class StreamEngine:

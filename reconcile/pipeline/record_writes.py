@@ -40,7 +40,6 @@ class BatchStore(RecordReader, Protocol):
     def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
         """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``. Returns for each the new
         update time, or why it was not written."""
-        ...
 
 
 class Creations:

@@ -39,15 +39,12 @@ class Sessions(Protocol):
 
     def get(self, key: str, crc32c: str, size: int) -> str | None:
         """Returns the URI remembered for uploading this content, or None."""
-        ...
 
     def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
         """Remembers a session; called before the first byte is sent."""
-        ...
 
     def drop(self, key: str, crc32c: str, size: int) -> None:
         """Forgets a session."""
-        ...
 
 
 class NoSessions:

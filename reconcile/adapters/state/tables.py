@@ -26,7 +26,6 @@ class Reader(Protocol):
 
     def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
         """Returns the rows, after checking each of the columns."""
-        ...
 
 
 class Window(Generic[T]):
