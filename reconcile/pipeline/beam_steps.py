@@ -27,6 +27,7 @@ from reconcile.core.rows import Agreed, Candidate, Document, KeyRow, LocalFile, 
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.pipeline.beam_lines import Counted, Noted, gaps_of, line, told, told_gap
 from reconcile.pipeline.gaps import Denied, Extent, Unread
+from reconcile.pipeline.observe import first_of
 from reconcile.pipeline.reducers import KeyCounts
 
 Keyed = tuple[bytes, bytes]
@@ -264,7 +265,7 @@ def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: C
             states[row.key] = row.agreed
     made = []
     for key in {*files, *objects, *(each.key for each in candidates)}:
-        file, found = _of_key(files.get(key)), objects.get(key)
+        file, found = first_of(files[key]) if key in files else None, objects.get(key)
         path = file.path if file is not None else context.asset_map.path_for(key, context.known_ids)
         is_there = file is not None or found is not None
         made.append(
@@ -279,14 +280,6 @@ def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: C
             )
         )
     return made
-
-
-def _of_key(files: list[LocalFile] | None) -> LocalFile | None:
-    """Returns the file of a key. Of several it is the first, with another as its twin: none of them can be uploaded."""
-    if not files:
-        return None
-    first, *others = sorted(files, key=lambda file: file.path)
-    return msgspec.structs.replace(first, twin=others[0].path) if others else first
 
 
 def _led(row: Row) -> Iterator[Any]:

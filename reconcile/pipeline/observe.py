@@ -211,15 +211,18 @@ class Observations:
                 yield path if keys_are_paths else self._map.key_for(path, self.named.known_ids), file
 
     def _one_for_each_key(self, rows: Iterable[tuple[str, LocalFile]]) -> Iterator[tuple[str, LocalFile]]:
-        """Yields one file for each key. Of several it is the first, with another as its twin: none of them can be
-        uploaded."""
+        """Yields one file for each key, the ``first_of`` several."""
         by_key = Sorter(self._spill)
         for key, file in rows:
             by_key.add(key, Row(Stream.KEY, key, KeyRow(key, file.path, file)))
         for key, group in itertools.groupby(by_key, itemgetter(0)):
-            files = sorted((row.value.local for _, row in group if row is not None), key=attrgetter("path"))
-            twin = files[1].path if len(files) > 1 else files[0].twin
-            yield key, msgspec.structs.replace(files[0], twin=twin)
+            yield key, first_of(row.value.local for _, row in group if row is not None)
+
+
+def first_of(files: Iterable[LocalFile]) -> LocalFile:
+    """The file of a key; of several the first, as the twin of another: none of them can be uploaded."""
+    first, *others = sorted(files, key=attrgetter("path"))
+    return msgspec.structs.replace(first, twin=others[0].path) if others else first
 
 
 class _InOrder:
