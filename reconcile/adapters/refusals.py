@@ -206,7 +206,7 @@ def _meaning(rows: Sequence[Meaning], reasons: Collection[str], said: str, api: 
         lower = ""
     known = {_spelled(reason) for reason in reasons}
     by_reason = (row for row in rows if any(_spelled(reason) in known for reason in row.reasons))
-    by_words = (row for row in rows if any(_says(lower, words) for words in row.words))
+    by_words = (row for row in rows if any(all(map(lower.__contains__, each.split(" & "))) for each in row.words))
     row = next(by_reason, None) or next(by_words, None)
     return None if row is None else row._replace(hint=row.hint.format(api=api))
 
@@ -214,10 +214,6 @@ def _meaning(rows: Sequence[Meaning], reasons: Collection[str], said: str, api: 
 def _spelled(reason: str) -> str:
     """Returns the same spelling for ``userProjectMissing`` and ``USER_PROJECT_MISSING``, since the APIs differ."""
     return reason.replace("_", "").lower()
-
-
-def _says(said: str, words: str) -> bool:
-    return all(part in said for part in words.split(" & "))
 
 
 def told(body: bytes) -> tuple[str, frozenset[str]]:

@@ -200,14 +200,6 @@ class _Line:
         return "".join(sign if sign.isalnum() or sign in "_-./:=@%+," else f"\\{sign}" for sign in rest)
 
 
-def _for_zsh(word: Word) -> str:
-    return f"{word.value}\t{word.help}" if word.help else word.value
-
-
-def _for_fish(word: Word) -> str:
-    return f"{word.begun}{word.value}" + (f"\t{word.help}" if word.help else "")
-
-
 def _for_powershell(word: Word) -> str:
     whole = word.begun + word.value
     is_plain = all(sign.isalnum() or sign in "_-./:=+" for sign in whole)
@@ -217,7 +209,11 @@ def _for_powershell(word: Word) -> str:
     return f"{text}\t{word.value}\t{word.help or word.value}"
 
 
-_WRITTEN: dict[str, Callable[[Word], str]] = {"zsh": _for_zsh, "fish": _for_fish, "powershell": _for_powershell}
+_WRITTEN: dict[str, Callable[[Word], str]] = {
+    "zsh": lambda word: f"{word.value}\t{word.help}" if word.help else word.value,
+    "fish": lambda word: f"{word.begun}{word.value}" + (f"\t{word.help}" if word.help else ""),
+    "powershell": _for_powershell,
+}
 
 
 def tell(cli: Any) -> ExitCode:

@@ -124,24 +124,19 @@ def _environment() -> Environment:
     environment.filters |= {
         "shell": shlex.quote,
         "shell_words": shlex.join,
-        "cron": _cron,
+        "cron": lambda command: command.replace("%", r"\%"),  # which would end it there
         "cron_value": _cron_value,
         "unit": _unit,
         "unit_quoted": _unit_quoted,
         "unit_words": _unit_words,
         "windows_words": subprocess.list2cmdline,
         "xml": escape,
-        "yaml": _yaml,
+        "yaml": lambda text: msgspec.json.encode(text).decode(),  # every JSON string is one of YAML
     }
     return environment
 
 
 # -- quoting --
-
-
-def _cron(command: str) -> str:
-    """Quotes a command for a crontab, where a percent sign without a backslash ends it."""
-    return command.replace("%", r"\%")
 
 
 def _cron_value(value: str) -> str:
@@ -164,8 +159,3 @@ def _unit_quoted(text: str) -> str:
 def _unit_words(words: Iterable[str]) -> str:
     """Quotes a command line for a unit file, so that neither specifiers nor variables in it are replaced."""
     return " ".join(_unit_quoted(word.replace("$", "$$")) for word in words)
-
-
-def _yaml(text: str) -> str:
-    """Returns a YAML string. Every JSON string is one."""
-    return msgspec.json.encode(text).decode()

@@ -76,7 +76,7 @@ class Draft:
         """Adds to the record's index the types that are new, and removes those that are gone."""
         name = wanted.field
         held, before, after = self.fields.get(name), wanted.before or [], wanted.after or []
-        if held is not None and not _is_texts(held):
+        if held is not None and not (isinstance(held, list) and all(isinstance(each, str) for each in held)):
             return Verdict.STALE
         more, less = set(after).difference(before), set(before).difference(after)
         new = sorted(more.union(held or ()).difference(less))
@@ -164,10 +164,6 @@ def _touch(
         place=place,
         at=at,
     )
-
-
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def one_of(holding: list[int], position: int | None) -> int | None:

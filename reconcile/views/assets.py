@@ -170,9 +170,9 @@ def show_lines(terminal: Terminal, actions: Iterable[Change], labels: Labels, *,
         terminal.line(("Folders are left out for want of room; --full shows each path whole.", "dim"))
 
 
-def height(actions: Iterable[Change], labels: Labels, *, full: bool) -> int:
+def height(actions: Iterable[Change], labels: Labels) -> int:
     """Returns the number of lines, if none is broken."""
-    groups = [lines(listed, labels, Glyphs(), full=full) for _, listed in by_character(actions)]
+    groups = [lines(listed, labels, Glyphs(), full=False) for _, listed in by_character(actions)]
     return sum(2 + sum(1 + len(line.values) for line in those) for those in groups)
 
 

@@ -53,7 +53,10 @@ def show_plan(terminal: Terminal, plan: Plan, labels: Labels, view: PlanView = S
         terminal.line()
         _show_types(terminal, plan.actions, labels)
         terminal.line()
-        _show_actions(terminal, plan, labels, full=view.full)
+        if view.full or height(plan.actions, labels) <= max(terminal.height, SCREEN):
+            show_lines(terminal, plan.actions, labels, full=view.full)
+        else:
+            _show_characters(terminal, plan)
     root = f"{plan.stores.bucket}/"
     show_findings(terminal, plan.findings, verbose=view.verbose or view.full, root=root, all_by="--full")
     terminal.line()
@@ -100,13 +103,6 @@ def _show_types(terminal: Terminal, actions: Iterable[Change], labels: Labels) -
     kinds = sorted(works, key=lambda kind: (kind is None, order.get(kind or "", len(order)), kind or ""))
     rows = [("new records" if kind is None else label(labels, kind), works[kind]) for kind in kinds]
     show_work(terminal, "asset type", rows, work_of(listed), {})
-
-
-def _show_actions(terminal: Terminal, plan: Plan, labels: Labels, *, full: bool) -> None:
-    if full or height(plan.actions, labels, full=full) <= max(terminal.height, SCREEN):
-        show_lines(terminal, plan.actions, labels, full=full)
-    else:
-        _show_characters(terminal, plan)
 
 
 def _show_characters(terminal: Terminal, plan: Plan) -> None:
