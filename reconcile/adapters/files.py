@@ -101,9 +101,9 @@ def remove(path: Path | str, *, folder: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def open_whole(path: Path | str, *, folder: int | None = None) -> Iterator[BinaryIO]:
+def open_whole(path: Path | str) -> Iterator[BinaryIO]:
     """Yields a file open for reading, such that others may rename and remove it. Raises OSError."""
-    with open(current().open(path, READ_FILE & ~_NO_FOLLOW, folder=folder), "rb", buffering=0) as file:
+    with open(current().open(path, READ_FILE & ~_NO_FOLLOW), "rb", buffering=0) as file:
         yield file
 
 
