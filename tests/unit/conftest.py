@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import ssl
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,3 +88,21 @@ def run(project: Path, capfd: pytest.CaptureFixture[str]) -> Any:
         return Answer(code, *capfd.readouterr())
 
     return command
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for localhost that is its own CA; the key is beside it."""
+    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(path.with_name("key.pem")), "-days", "2"]
+    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run(["openssl", "req", "-x509", *key, *name, "-out", str(path)], check=True, capture_output=True)
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """What a server on localhost shows that certificate with."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+    return context

@@ -8,11 +8,10 @@ import os
 import select
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +24,7 @@ from reconcile.adapters.lean_http import Failed, How, Http
 from reconcile.adapters.network import proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.core.errors import ConfigError
+from tests.servers.listening import listening
 from tests.servers.raw import Endless, RawServer, answer
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle")
@@ -99,35 +99,8 @@ def copied(source: Any, sink: Any) -> None:
 def serving(tls: ssl.SSLContext | None = None) -> Iterator[tuple[int, type[Handler]]]:
     """A server, its port, and its handler, which counts."""
     handler = type("Counting", (Handler,), {"connections": 0, "seen": []})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1], handler
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(path.with_name("key.pem")), "-days", "2"]
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(["openssl", "req", "-x509", *key, *name, "-out", str(path)], check=True, capture_output=True)
-    return path
-
-
-@pytest.fixture
-def tls(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    return context
+    with listening(handler, tls) as port:
+        yield port, handler
 
 
 # -- connections ------------------------------------------------------------------------------------------------

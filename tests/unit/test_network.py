@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,6 +20,7 @@ from reconcile.adapters.network import grpc_advice, grpc_fault_of, masked
 from reconcile.adapters.retry import Traffic
 from reconcile.adapters.tokens import NoToken, Transport, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
+from tests.servers.listening import listening
 
 FAR = "https://storage.example"
 VARIABLES = (
@@ -77,37 +75,9 @@ class Empty(Refusing):
         self.wfile.write(b"{}")
 
 
-@contextmanager
-def listening(handler: type[BaseHTTPRequestHandler], tls: ssl.SSLContext | None = None) -> Iterator[int]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # who does not trust us hangs up
-    if tls is not None:
-        server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield server.server_address[1]
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its own CA, for localhost; the key beside it."""
-    path = tmp_path_factory.mktemp("tls") / "certificate.pem"
-    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(path.with_name("key.pem")), "-days", "2"]
-    name = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    subprocess.run(["openssl", "req", "-x509", *key, *name, "-out", str(path)], check=True, capture_output=True)
-    return path
-
-
 @pytest.fixture
-def tls_port(certificate: Path) -> Iterator[int]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
-    with listening(Empty, context) as port:
+def tls_port(tls: ssl.SSLContext) -> Iterator[int]:
+    with listening(Empty, tls) as port:
         yield port
 
 
