@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -120,18 +119,7 @@ def test_a_type_is_taken_out_when_its_object_is_gone_and_comes_back_with_it(read
 
 
 def test_of_two_runs_at_once_each_type_comes_in_once(ready: Rig) -> None:
-    plan, reports = ready.plan(), []
-    start = threading.Barrier(2)
-
-    def run() -> None:
-        start.wait()
-        reports.append(ready.apply(plan))
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    reports = ready.apply_twice(ready.plan())
     assert [report.status for report in reports] == [Status.SUCCESS] * 2
     assert index_of(ready) == BOTH
     assert ready.converges().outcomes == ()

@@ -190,18 +190,7 @@ def test_two_runs_side_by_side_make_each_object_and_each_edit_once(rig: Rig) -> 
     for key in keys:
         rig.file(key)
     rig.record("rem", titled(dance_video=windows(keys[0])), likes=1)
-    plan, reports = rig.plan(), []
-    start = threading.Barrier(2)
-
-    def run() -> None:
-        start.wait()
-        reports.append(rig.apply(plan))
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    reports = rig.apply_twice(rig.plan())
     assert [report.status for report in reports] == [Status.SUCCESS] * 2
     assert {kind for report in reports for kind in by_kind(report)} <= {APPLIED, ALREADY}
     assert [rig.generations(key) for key in keys] == [1] * 12

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,18 @@ class Rig:
         """Applies a plan, or makes one first."""
         with self.open() as project:
             return execute(project, plan or survey(project).plan, **options)
+
+    def apply_twice(self, plan: Plan) -> list[Report]:
+        """Applies a plan in two runs at once."""
+        start = threading.Barrier(2)
+
+        def run() -> Report:
+            start.wait()
+            return self.apply(plan)
+
+        with ThreadPoolExecutor(2) as pool:
+            runs = [pool.submit(run) for _ in range(2)]
+        return [each.result() for each in runs]
 
     def die(self, when: Callable[[Event], bool]) -> None:
         """A run that is gone at the first event of which this is true."""
