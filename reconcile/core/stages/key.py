@@ -152,9 +152,10 @@ def _is_lone(row: KeyRow) -> bool:
 
 
 def _paired(rows: Iterable[KeyRow]) -> Iterator[KeyRow]:
-    """Yields the rows, with each file without an object joined to the only object of its name, which keeps its spelling.
+    """Yields the rows, with each file without an object joined to the only object of its name.
 
-    A Mac, and some file servers, write a name in decomposed form that a bucket or a record has composed.
+    The object's spelling stays. A Mac, and some file servers, write a name in decomposed form that a bucket or a record
+    has composed.
     """
     lone: dict[str, list[KeyRow]] = defaultdict(list)
     for row in rows:
