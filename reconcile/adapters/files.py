@@ -114,7 +114,7 @@ def read_bytes(path: Path | str) -> bytes:
 
 
 def md5_of(file: BinaryIO) -> str:
-    """The MD5 of a file that is open for reading, in base64 as Cloud Storage writes it. Raises OSError."""
+    """Returns the MD5 of a file that is open for reading, in base64 as Cloud Storage writes it. Raises OSError."""
     found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False))  # type: ignore[arg-type]
     return base64.b64encode(found.digest()).decode()
 

@@ -220,7 +220,7 @@ class Observations:
 
 
 def first_of(files: Iterable[LocalFile]) -> LocalFile:
-    """The file of a key; of several the first, as the twin of another: none of them can be uploaded."""
+    """Returns the file of a key; of several the first, as the twin of another, because none of them can be uploaded."""
     first, *others = sorted(files, key=attrgetter("path"))
     return msgspec.structs.replace(first, twin=others[0].path) if others else first
 

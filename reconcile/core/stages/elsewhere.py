@@ -101,8 +101,10 @@ def judge(
 def unresolved(
     document: str, char_id: str, slot: Slot, text: str, context: Context, repairs: int, within: Form = PATH_WITHIN
 ) -> tuple[Finding | None, bool]:
-    """What is wrong with a text that leads to no file and no object, and whether it names one that is missing: any
-    other is somebody's own text, and stays. ``within`` is the finding for a local path inside a longer text."""
+    """Returns what is wrong with a text that leads to no file and no object, and whether it names one that is missing.
+
+    Any other text is somebody's own, and stays. ``within`` is the finding for a local path inside a longer text.
+    """
     make = partial(findings.make, place=slot.place, text=text)
     asset_map = context.asset_map
     ruled = not slot.at and slot.field in asset_map.fields
