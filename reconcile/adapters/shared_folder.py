@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Callable
@@ -53,7 +54,8 @@ class DiskFolder:
         """Returns sizes as ``SharedFolder.sizes``."""
         try:
             with os.scandir(self._path) as entries:
-                return {entry.name: entry.stat().st_size for entry in entries}
+                sizes = ((entry.name, _size(entry)) for entry in entries)
+                return {name: size for name, size in sizes if size is not None}
         except FileNotFoundError:
             return {}
         except OSError as error:
@@ -78,6 +80,15 @@ class DiskFolder:
                 move_to_free(new, place)
         except OSError as error:
             raise UsageError(f"{str(place)!r} cannot be written: {error.strerror}", hint=_ANOTHER) from error
+
+
+def _size(entry: os.DirEntry[str]) -> int | None:
+    """The length of what has this name, of a link that leads nowhere that of the link. None if it is there no more:
+    another machine, which writes its report beside a plan, moved it just now."""
+    for follows in (True, False):
+        with contextlib.suppress(FileNotFoundError):
+            return entry.stat(follow_symlinks=follows).st_size
+    return None
 
 
 class BucketFolder:
