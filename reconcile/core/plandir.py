@@ -175,8 +175,10 @@ def load_head(data: bytes, folder: str) -> PlanDir:
     """Decodes a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
     head = FOLDER.decode(data, PlanDir, folder)
     machines = [each.name for each in head.machines] or [""]
-    names = [_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count)]
-    if head.digest != digest(head) or [each.name for each in head.shards] != names:
+    names = (_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count))
+    # Counted first: a head that somebody made may have the product of many machines and many numbers.
+    whole = len(head.shards) == (len(machines) + 1) * head.count
+    if head.digest != digest(head) or not whole or [each.name for each in head.shards] != list(names):
         raise UsageError(f"{HEAD} in {folder} was edited, or is torn", hint=_AGAIN)
     return head
 

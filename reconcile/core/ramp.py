@@ -8,25 +8,50 @@ https://cloud.google.com/storage/docs/request-rate.
 
 from __future__ import annotations
 
+from math import ceil, expm1, inf, log, log1p
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 from reconcile.core.bandwidth import Bucket
 
 BURST = 1.0
 """Seconds whose operations may begin at once after a pause."""
-_MOST_STEPS = 100  # no machine is that fast; and after days of growth the number would be too large for a float
+FASTEST = 1e12
+"""Operations per second that no ramp goes past: after days of growth the number would be too large for a float."""
 
 
 class Ramp(msgspec.Struct, frozen=True):
     """A rate of ``start`` operations per second, multiplied by ``factor`` after every ``every`` seconds."""
 
-    start: float
-    factor: float
-    every: float
+    start: Annotated[float, Meta(ge=1)]
+    factor: Annotated[float, Meta(ge=1)]
+    every: Annotated[float, Meta(ge=1)]
 
     def rate(self, passed: float) -> float:
         """Returns the operations per second, ``passed`` seconds after the first one."""
-        return float(self.start * self.factor ** min(int(passed // self.every), _MOST_STEPS))
+        return self._rate_after(int(passed // self.every))
+
+    def _rate_after(self, steps: int) -> float:
+        try:
+            return float(min(self.start * self.factor**steps, FASTEST))
+        except OverflowError:
+            return FASTEST
+
+    def seconds_for(self, operations: float, most: float = inf) -> float:
+        """Returns how long this many operations take, at the ramp's rate or at ``most`` (above 0) per second, whichever
+        is less. Raises ValueError for a number of operations or a rate that has no end."""
+        if not 0 <= operations < inf or not most > 0:
+            raise ValueError(f"{operations} operations at {most} a second")
+        growth = log(self.factor)
+        if not growth or self.start >= most:
+            return operations / min(self.start, most)
+        filled = log1p(operations * (self.factor - 1) / self.start / self.every) / growth
+        # After so many steps the rate no longer grows, or the operations end before the next one.
+        steps = int(min(filled, ceil(log(min(most, FASTEST) / self.start) / growth)))
+        before = self.start * self.every * expm1(steps * growth) / (self.factor - 1)
+        return steps * self.every + max(0.0, operations - before) / min(self._rate_after(steps), most)
 
     def shared(self, count: int) -> Ramp:
         """Returns the share of each of ``count`` machines that use the same store."""
