@@ -136,7 +136,13 @@ class Sharded:
     ] = False
 
     def __bool__(self) -> bool:
-        return bool(self.shard or self.phase or self.machine or self.merge_reports)
+        return bool(self.part or self.merge_reports)
+
+    @property
+    def part(self) -> list[str]:
+        """The options that say which part it is, as they are typed."""
+        given = {"--shard": self.shard, "--phase": self.phase, "--machine": self.machine}
+        return [word for name, value in given.items() if value is not None for word in (name, value)]
 
 
 @dataclass(frozen=True, kw_only=True)

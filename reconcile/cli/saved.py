@@ -25,7 +25,7 @@ from reconcile.pipeline.executor import check
 from reconcile.ports import SharedFolder
 from reconcile.project import OpenProject
 
-_SHARD = re.compile(r"(\d+)/(\d+)", re.ASCII)
+_SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 
 
 class PlanTarget:
@@ -109,12 +109,12 @@ def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
             hint="leave it out: any machine that sees those files can apply the plan",
         )
     machine = _machine(head, sharded.machine, folder) if head.machines and ShardPhase.UPLOADS in phases else None
-    if number is None and sharded.phase is None and machine is None:
-        return Saved(sharing.whole(folder, head), None, folder)
-    plan = sharing.part(folder, head, number, phases, machine)
     project.meter.share(
         head.rates, 1 if number is None and machine is None else head.count * max(1, len(head.machines))
     )
+    if number is None and sharded.phase is None and machine is None:
+        return Saved(sharing.whole(folder, head), None, folder)
+    plan = sharing.part(folder, head, number, phases, machine)
     replaced = max(head.limits.replaced, LimitCounts.of(plan).replaced)
     return Saved(plan, msgspec.structs.replace(head.limits, replaced=replaced), folder, number)
 

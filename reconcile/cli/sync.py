@@ -114,6 +114,9 @@ def plan(
             where = target.write(made)
         shard = ("--shard", f"I/{shards}") if shards is not None else ()
         following = session.command("apply", where, *shard) if where else session.command("apply", scope=scope)
+        if files_from and not where:  # apply would plan for the files of this machine
+            scans = (word for each in files_from for word in ("--files-from", str(each)))
+            following = session.command("plan", *scans, "--out", "DIR/", "--shards", "N")
         show = session.plan_view(labels_of(project), made, following, full=full)
         session.result(made, show, paged=full and not no_pager)
     if where:
@@ -172,7 +175,12 @@ def apply(
             "--shard, --phase, --machine and --merge-reports are for a saved plan in a folder",
             hint="name it: `reconcile apply DIR/`",
         )
-    words = () if planfile is None else (str(planfile),)
+    if sharded.merge_reports and sharded.part:
+        raise UsageError(
+            f"--merge-reports is about all runs of the plan, so {sharded.part[0]} does not go with it",
+            hint=f"leave out {' and '.join(sharded.part[::2])}",
+        )
+    words = () if planfile is None else (str(planfile), *sharded.part)
     patience = seconds(wait_lock, "--wait-lock")
     age = seconds(if_older, "--if-older") if if_older is not None else None
     if age is not None and (dry_run or planfile is not None):
@@ -184,7 +192,7 @@ def apply(
 
         with session.opened() as project:
             report = merged(project, planfile)
-        session.report(report, planned=True)
+        session.report(report, session.again("apply", *words, "--shard", "I/N", keeps_journal=False), planned=True)
         return session.verdict(report.exit_code, report.findings, fail_on)
     opened = partial(session.opened, replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty)
     if dry_run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,7 @@ from reconcile.core.headed import dump_head
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import HEAD, Machine, PlanDir, Shard, ShardPhase
 from reconcile.core.planfile import dumps
+from reconcile.core.ramp import Rates
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status
 from reconcile.core.report import build as build_report
 from reconcile.pipeline.executor import execute
@@ -194,6 +196,23 @@ def test_a_folder_of_another_format_is_refused(folder: DiskFolder, tmp_path: Pat
     assert "this version reads" in _refused(folder)
 
 
+def test_a_folder_in_which_others_write_their_reports_still_holds_the_plan(folder: DiskFolder) -> None:
+    """A report is written beside its place and moved there: between two looks its first name is gone."""
+    with ThreadPoolExecutor(1) as other:
+        writing = other.submit(lambda: [folder.create(f"report-{number}.json", b"{}") for number in range(30)])
+        looks = 0
+        while looks < 5 or not writing.done():
+            assert HEAD in folder.sizes()
+            looks += 1
+        writing.result()
+
+
+def test_a_link_that_leads_nowhere_is_something_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UsageError, match="not empty"):
+        sharing.check_free(DiskFolder(tmp_path))
+
+
 def test_a_plan_or_a_scan_goes_into_a_folder_of_its_own(folder: DiskFolder) -> None:
     with pytest.raises(UsageError, match="not empty, and other machines may be at work with what is there"):
         sharing.check_free(folder)
@@ -210,9 +229,65 @@ def test_a_machine_of_a_plan_that_is_of_no_machines_is_refused(run: Any, tmp_pat
     assert run("apply", where, "--yes").code == 0
 
 
+@pytest.mark.parametrize("part", [("--shard", "1/2"), ("--phase", "records"), ("--machine", "render-1")])
+def test_merged_reports_are_of_all_runs_so_no_part_goes_with_them(
+    run: Any, tmp_path: Path, part: tuple[str, str]
+) -> None:
+    where = str(tmp_path / "plan")
+    assert run("plan", "--out", where, "--shards", "2", "--quiet").code == 0
+    answer = run("apply", where, "--merge-reports", *part)
+    assert answer.code == ExitCode.USAGE
+    assert f"--merge-reports is about all runs of the plan, so {part[0]} does not go with it" in answer.err
+    assert f"leave out {part[0]}\n" in answer.err
+
+
+def test_the_command_to_type_next_names_the_same_part(run: Any, tmp_path: Path) -> None:
+    where = str(tmp_path / "plan")
+    assert run("plan", "--out", where, "--shards", "1", "--quiet").code == 0
+    shown = run("apply", where, "--shard", "1/1", "--phase", "uploads", "--dry-run").out
+    assert f"apply {where} --shard 1/1 --phase uploads`" in shown
+    scan = str(tmp_path / "scan")
+    assert run("scan", "--out", scan, "--name", "one").code == 0
+    assert f"plan --files-from {scan} --out DIR/ --shards N`" in run("plan", "--files-from", scan).out
+    merged = run("apply", where, "--merge-reports").out
+    assert f"apply {where} --shard I/N` again" in merged
+
+
+@pytest.mark.parametrize("shard", ["9" * 5000 + "/2", "1/" + "9" * 5000, "1/-2", "\u0661/2", "1/2\n"])
+def test_a_shard_that_is_no_number_is_refused_however_it_is_written(run: Any, tmp_path: Path, shard: str) -> None:
+    where = str(tmp_path / "plan")
+    assert run("plan", "--out", where, "--shards", "2", "--quiet").code == 0
+    answer = run("apply", where, "--shard", shard)
+    assert answer.code == ExitCode.USAGE
+    assert "is not I/N" in answer.err
+
+
 def test_a_file_of_a_plan_folder_is_never_written_over(folder: DiskFolder) -> None:
     with pytest.raises(UsageError, match="File exists"):
         folder.create(HEAD, b"{}")
+
+
+def _with_head(folder: DiskFolder, **changed: Any) -> bytes:
+    """The head of the plan with these values, and a digest that fits them."""
+    head = msgspec.structs.replace(sharing.open_plan(folder), **changed, digest="")
+    return dump_head(msgspec.structs.replace(head, digest=plandir.digest(head)))
+
+
+@pytest.mark.parametrize("name", ["start", "factor", "every"])
+@pytest.mark.parametrize("value", [0.0, -300.0, 1e-9])
+def test_a_head_with_a_rate_at_which_nothing_would_ever_end_is_refused(
+    folder: DiskFolder, name: str, value: float
+) -> None:
+    ramp = msgspec.structs.replace(Rates().records, **{name: value})
+    with pytest.raises(UsageError, match=f"is not the head of a plan: .*rates.records.{name}"):
+        plandir.load_head(_with_head(folder, rates=Rates(records=ramp)), "it")
+
+
+def test_a_head_of_more_machines_and_shards_than_it_lists_is_refused_at_once(folder: DiskFolder) -> None:
+    findings = sharing.open_plan(folder).findings * 10_000
+    machines = tuple(Machine(f"render-{number}", "/srv") for number in range(30_000))
+    with pytest.raises(UsageError, match="was edited, or is torn"):
+        plandir.load_head(_with_head(folder, findings=findings, machines=machines), "it")
 
 
 # -- reports --
@@ -294,7 +369,12 @@ def test_shards_applied_in_any_order_leave_the_world_that_the_whole_plan_leaves(
 def _same_end(spec: Spec, count: int, random: Random) -> None:
     with spec.build() as one, spec.build() as many_:
         execute(one, one.plan(), force=True)
-        head, files = plandir.split(many_.plan(), count)
+        made = many_.plan()
+        head, files = plandir.split(made, count)
+        assert plandir.load_head(dump_head(head), "it") == head
+        everything = [change for shard in head.shards for change in _read(head, shard, files)]
+        found = [each for shard in head.findings for each in plandir.read_findings(shard, files[shard.name], "it")]
+        assert dumps(plandir.merge(head, reversed(everything), reversed(found), "it")) == dumps(made)
         for phase in ShardPhase:
             for number in random.sample(range(count), count):
                 (shard,) = head.of(phase, number)

@@ -329,6 +329,8 @@ def test_a_fleet_has_a_plan_job_an_array_of_tasks_and_a_workflow(run: Any) -> No
     steps = yaml.safe_load(text(made, "reconcile-night.yaml"))["main"]["steps"]
     assert [name for step in steps for name in step] == ["begin", "plan", "uploads", "records", "report"]
     assert "reconcile schedule cloud-run --shards 16 --out ." in made.install
+    for line in (*made.install, command):
+        subprocess.run(["sh", "-n"], input=line.encode(), check=True)
     for odd in ("gs://b", "s3://b/x", 'gs://b/"x', "gs://b/$(id)"):
         with pytest.raises(UsageError, match="--plans"):
             schedule("cloud-run", nightly(shards=2, plans=odd, root="output"))
