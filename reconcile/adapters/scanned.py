@@ -77,8 +77,13 @@ class ScannedFiles:
 
     @staticmethod
     def _files(folder: SharedFolder, scan: Scan) -> Iterator[LocalFile]:
+        last = ""
         for shard in scan.shards:
-            yield from scans.read_shard(shard, folder.read(shard.name), str(folder))
+            for file in scans.read_shard(shard, folder.read(shard.name), str(folder)):
+                if file.path < last:  # the listings of several machines are merged as they are read
+                    raise UsageError(f"{shard.name} in {folder} is not in order", hint=scans.AGAIN)
+                last = file.path
+                yield file
 
 
 def open_scan(folder: SharedFolder) -> Scan:

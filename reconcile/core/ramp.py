@@ -49,7 +49,7 @@ class Ramp(msgspec.Struct, frozen=True):
             return operations / min(self.start, most)
         filled = log1p(operations * (self.factor - 1) / self.start / self.every) / growth
         # After so many steps the rate no longer grows, or the operations end before the next one.
-        steps = int(min(filled, ceil(log(min(most, FASTEST) / self.start) / growth)))
+        steps = int(min(filled, max(0, ceil(log(min(most, FASTEST) / self.start) / growth))))
         before = self.start * self.every * expm1(steps * growth) / (self.factor - 1)
         return steps * self.every + max(0.0, operations - before) / min(self._rate_after(steps), most)
 

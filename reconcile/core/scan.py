@@ -15,6 +15,7 @@ import msgspec
 
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import HeadedFolder
+from reconcile.core.names import is_below
 from reconcile.core.rows import LocalFile
 
 FORMAT = "reconcile.scan/1"
@@ -22,8 +23,8 @@ HEAD = "scan.json"
 FILES_A_SHARD = 100_000
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 """Valid names of machines, which become part of file names."""
-_AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
-FOLDER = HeadedFolder(HEAD, "scan", FORMAT, "make one with `reconcile scan --out DIR`", _AGAIN)
+AGAIN = "scan again with `reconcile scan --out DIR`, into a new folder"
+FOLDER = HeadedFolder(HEAD, "scan", FORMAT, "make one with `reconcile scan --out DIR`", AGAIN)
 
 
 class ScanShard(msgspec.Struct, frozen=True):
@@ -81,7 +82,7 @@ def load_head(data: bytes, folder: str) -> Scan:
     """Decodes a head. Raises UsageError, naming the folder, if it is torn or of another format."""
     scan = FOLDER.decode(data, Scan, folder)
     if NAME.fullmatch(scan.name) is None:
-        raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is not a valid name of a machine", hint=_AGAIN)
+        raise UsageError(f"{HEAD} in {folder} is of {scan.name!r}, which is not a valid name of a machine", hint=AGAIN)
     return scan
 
 
@@ -94,5 +95,7 @@ def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile
         try:
             path = row.raw.decode("utf-8", "surrogatepass") if row.raw else row.path
         except UnicodeDecodeError as error:
-            raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=_AGAIN) from error
+            raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=AGAIN) from error
+        if row.size < 0 or "\0" in path or not is_below(path.removesuffix("/")):
+            raise UsageError(f"{shard.name} in {folder} has {path!r}, which is no file below a root", hint=AGAIN)
         yield LocalFile(path, row.size, row.mtime_ns, row.crc32c, row.problem, row.detail, row.twin)

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from reconcile.adapters.gcs.store import GcsObjectStore
-from reconcile.adapters.inventory.report import InventoryReport, newest
+from reconcile.adapters.inventory.report import LARGEST_MANIFEST, InventoryReport, newest
 from reconcile.adapters.inventory.store import ReportedObjects
+from reconcile.adapters.inventory.tables import LONGEST_LINE
 from reconcile.core.errors import StoreError, UsageError
 from reconcile.core.names import BucketRoot
 from reconcile.core.rows import RemoteObject
@@ -219,7 +220,7 @@ def without(end: str) -> Callable[[Files], None]:
         (replaced(b'"shard_count": 2', b'"shard_count": 3'), "says that the report has 3 files, and names 2"),
         (torn, "says that the report has 4 rows; it has 3"),
         (cut, r"_1\.csv is torn: row 3 has \d+ columns, not 16"),
-        (replaced(b'"records_processed": 4', b'"records_processed": 3'), "has 3 rows; it has 4"),
+        (replaced(b'"records_processed": 4', b'"records_processed": 3'), "has 3 rows; it has more"),
         (replaced(b'"records_processed": 4', b'"records_processed": "x"'), "is not the manifest of an inventory"),
         (replaced(b'{"report_config"', b'["report_config"'), "is not the manifest of an inventory"),
         (replaced(b'"snapshot_time": "2026', b'"snapshot_time": "soon'), "which is not a time"),
@@ -242,6 +243,33 @@ def test_a_report_that_is_not_whole_gives_no_object(place: Place, spoil: Callabl
     with pytest.raises(UsageError, match=says) as refused:
         next(place.reported().list())
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("at", [b"project", b"\n"], ids=["header", "rows"])
+def test_a_line_without_an_end_is_not_held_in_memory(place: Place, at: bytes) -> None:
+    place.fill("a.png")
+    data = as_csv(place.lines()).replace(at, at + b"x," * LONGEST_LINE, 1)
+    place.put({"x.csv": data, "x_manifest.json": manifest(["x.csv"], 1)})
+    with pytest.raises(UsageError, match="it has a line of 1,048,576 characters"):
+        next(place.reported().list())
+
+
+def test_a_manifest_that_is_too_large_is_not_read(place: Place) -> None:
+    place.fill("a.png")
+    data = manifest(["x.csv"], 1) + b" " * LARGEST_MANIFEST
+    place.put({"x.csv": as_csv(place.lines()), "x_manifest.json": data})
+    with pytest.raises(UsageError, match=r"is not the manifest of an inventory report: it has [0-9,]+ bytes"):
+        place.report()
+
+
+def test_more_rows_than_the_manifest_says_are_not_put_on_disk(place: Place, tmp_path: Path) -> None:
+    place.fill("a.png")
+    [line] = place.lines()
+    many = [{**line, "name": f"{line['name']}{number}"} for number in range(20_000)]
+    place.put({"x.csv": as_csv(many), "x_manifest.json": manifest(["x.csv"], 2)})
+    with pytest.raises(UsageError, match="has 2 rows; it has more"):
+        next(place.reported(memory=2000).list())
+    assert sum(path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()) < 100_000
 
 
 def test_a_report_of_nothing_does_not_show_what_it_is_about(place: Place) -> None:

@@ -13,10 +13,11 @@ from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.core import scan as scans
 from reconcile.core.errors import SourceChanged, UsageError
 from reconcile.core.headed import dump_head
+from reconcile.core.names import is_below
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.core.scan import HEAD, Scan
 
-PATHS = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8)
+PATHS = st.text(st.characters(exclude_characters="/\0"), min_size=1, max_size=8).filter(is_below)
 FILES = st.builds(
     LocalFile,
     PATHS,
@@ -100,6 +101,40 @@ def test_a_file_of_a_scan_is_not_opened(tmp_path: Path) -> None:
     files = ScannedFiles([write(tmp_path / "one", "one", file("a"))])
     with pytest.raises(SourceChanged, match="another machine"):
         files.open("a")
+
+
+@pytest.mark.parametrize(
+    "path", ["../x", "/etc/passwd", "a/../../x", "a//b", "./a", "", "/", "a/./b", "..", "../", "a\0b"]
+)
+def test_a_path_that_leads_out_of_a_root_is_refused(tmp_path: Path, path: str) -> None:
+    with pytest.raises(UsageError, match="is no file below a root"):
+        list(ScannedFiles([write(tmp_path / "one", "one", file(path))]).walk())
+
+
+def test_a_file_of_less_than_no_bytes_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no file below a root"):
+        list(ScannedFiles([write(tmp_path / "one", "one", LocalFile("a", -1, 0))]).walk())
+
+
+def test_a_scan_in_another_order_is_refused_as_its_files_would_be_missed(tmp_path: Path) -> None:
+    made = DiskFolder(tmp_path / "one")
+    ((shard, data),) = scans.shards_of([file("b"), file("a")])
+    made.create(shard.name, data)
+    made.create(HEAD, dump_head(Scan(scans.FORMAT, "reconcile", "2026-11-28", "one", "/srv", (shard,))))
+    with pytest.raises(UsageError, match="is not in order"):
+        list(ScannedFiles([made]).walk())
+
+
+def test_a_scan_of_another_format_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "one", "one", file("a"))
+    place = tmp_path / "one" / HEAD
+    place.write_bytes(place.read_bytes().replace(b"scan/1", b"scan/2"))
+    with pytest.raises(UsageError, match=r"this version reads 'reconcile.scan/1'"):
+        open_scan(folder)
+
+
+def test_a_scan_of_no_files_is_one(tmp_path: Path) -> None:
+    assert list(ScannedFiles([write(tmp_path / "one", "one")]).walk()) == []
 
 
 def test_a_scan_that_is_not_whole_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from reconcile.core.names import BucketRoot
 from reconcile.ports import ObjectStore
 
 MANIFEST = "_manifest.json"
+LARGEST_MANIFEST = 64 * 2**20
+"""Bytes: several hundred thousand files, each of a million objects."""
 AGAIN = "wait for the next report, or plan without --objects-from"
 _STAMP = re.compile(rf"_(\d{{4}}-\d\d-\d\dT\d\d:\d\d)[^_/]*{re.escape(MANIFEST)}")
 _CAMEL = re.compile("[A-Z]")
@@ -94,12 +96,14 @@ def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: st
         raise UsageError(str(error), hint="name the folder of a bucket that holds the reports") from error
     folder = objects_at(root)
     try:
-        keys = {each.key for each in folder.list()}
+        keys = {each.key: each.size for each in folder.list()}
         manifests = sorted(((_stamp(key), key) for key in keys if key.endswith(MANIFEST)), reverse=True)
         found, others = None, set[str]()
         for stamp, key in manifests:
             if found is not None and stamp < found.taken[: len(stamp)]:
                 break
+            if keys[key] > LARGEST_MANIFEST:
+                raise _no_manifest(root.uri(key), f"it has {keys[key]:,} bytes")
             manifest = _read(root, folder, key)
             if manifest.source not in (None, bucket):
                 others.add(str(manifest.source))
@@ -128,10 +132,13 @@ def _read(root: BucketRoot, folder: ObjectStore, key: str) -> Manifest:
         found = msgspec.json.decode(b"".join(folder.read(key)))
         return msgspec.convert(_snake(found), Manifest, strict=False)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise UsageError(
-            f"{root.uri(key)} is not the manifest of an inventory report: {error}",
-            hint="name the folder that holds the reports alone",
-        ) from error
+        raise _no_manifest(root.uri(key), str(error)) from error
+
+
+def _no_manifest(uri: str, why: str) -> UsageError:
+    return UsageError(
+        f"{uri} is not the manifest of an inventory report: {why}", hint="name the folder that holds the reports alone"
+    )
 
 
 def _snake(found: Any) -> dict[str, Any]:

@@ -88,6 +88,8 @@ class ReportedObjects(Closing):
             uri = self._report.uri(shard)
             with closing(read_file(self._report.folder, self._report.root, shard, self._report.name)) as chunks:
                 for each in rows.objects(uri, chunks, self._root, self._spill.file):
+                    if rows.rows > self._report.records:  # more would only fill the disk
+                        break
                     found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
         rows.check(self._report, self._root.bucket)
         return _Listing(
@@ -128,8 +130,9 @@ class ReportedRows(msgspec.Struct):
     def check(self, report: InventoryReport, bucket: str) -> None:
         """Raises UsageError if rows of the report are missing, or it is not about the bucket."""
         if self.rows != report.records:
+            found = f"{self.rows:,}" if self.rows < report.records else "more"
             raise UsageError(
-                f"{report.name} says that the report has {report.records:,} rows; it has {self.rows:,}", hint=AGAIN
+                f"{report.name} says that the report has {report.records:,} rows; it has {found}", hint=AGAIN
             )
         if not self.ours:
             what = "names no object, so nothing shows that it is about"

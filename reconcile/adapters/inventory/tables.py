@@ -22,6 +22,8 @@ COLUMNS = frozenset((*NEEDED, "updated", "metageneration", "timeDeleted"))
 PARQUET = ".parquet"
 _DELIMITER = re.compile(r'"?\w+"?([^\w"\r\n])')
 _ROWS_AT_ONCE = 10_000
+LONGEST_LINE = 1 << 20
+"""Characters. A name has 1,024 bytes at most, so a longer line is not one of a report."""
 
 
 def rows_of(uri: str, chunks: Iterator[bytes], spill: Callable[[], SpillFile]) -> Iterator[Texts]:
@@ -36,13 +38,14 @@ def _csv_rows(uri: str, chunks: Iterator[bytes]) -> Iterator[Texts]:
     text = io.TextIOWrapper(io.BufferedReader(_Chunks(chunks)), "utf-8-sig", newline="")
     number = 1
     try:
-        header = text.readline()
+        lines = _lines(text, uri)
+        header = next(lines, "")
         found = _DELIMITER.match(header)
         delimiter = "," if found is None else found[1]
         columns = next(csv.reader([header], delimiter=delimiter), [])
         _check(columns, uri)
         wanted = [(at, name) for at, name in enumerate(columns) if name in COLUMNS]
-        for row in csv.reader(text, delimiter=delimiter, strict=True):
+        for row in csv.reader(lines, delimiter=delimiter, strict=True):
             number += 1
             if len(row) == len(columns):
                 yield {name: row[at] for at, name in wanted if row[at]}
@@ -50,6 +53,16 @@ def _csv_rows(uri: str, chunks: Iterator[bytes]) -> Iterator[Texts]:
                 raise UsageError(f"{uri} is torn: row {number} has {len(row)} columns, not {len(columns)}", hint=AGAIN)
     except (csv.Error, UnicodeDecodeError) as error:
         raise UsageError(f"{uri} cannot be read as CSV, from row {number} on: {error}", hint=AGAIN) from error
+
+
+def _lines(text: io.TextIOWrapper, uri: str) -> Iterator[str]:
+    """The lines of a file, none of which is held in memory if it has no end. Raises UsageError for such a one."""
+    while line := text.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise UsageError(
+                f"{uri} is not a file of a report: it has a line of {LONGEST_LINE:,} characters", hint=AGAIN
+            )
+        yield line
 
 
 def _parquet_rows(uri: str, chunks: Iterator[bytes], spill: Callable[[], SpillFile]) -> Iterator[Texts]:
