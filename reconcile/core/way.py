@@ -53,14 +53,20 @@ class Entries(msgspec.Struct, frozen=True):
             value = value.get(name)
         return value
 
+    @property
+    def names_in_top(self) -> list[str]:
+        """The names that the one name would lead along if it was meant as a path; none if it does not look like one."""
+        names = [part for part in _SEPARATORS.split(self.top) if part and not part.isdecimal()]
+        return [] if len(self.path) > 1 or names == [self.top] else names
+
     def meant(self, documents: Iterable[Mapping[str, Any]]) -> Entries | None:
         """Returns what a name that looks like a path (``media.assets``, ``assets[0]``) probably meant, or None.
 
         That is the array at the end of that path, if some document has one there and none has a field of exactly this
         name.
         """
-        names = [part for part in _SEPARATORS.split(self.top) if part and not part.isdecimal()]
-        if len(self.path) > 1 or not names or names == [self.top]:
+        names = self.names_in_top
+        if not names:
             return None
         found: Entries | None = None
         for fields in documents:

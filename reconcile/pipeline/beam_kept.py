@@ -11,8 +11,10 @@ from itertools import islice
 from typing import Any
 
 import apache_beam as beam
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
+from reconcile.core.errors import StoreError
 from reconcile.pipeline.beam_steps import pack, unpack
 
 LINES = 100
@@ -44,10 +46,15 @@ class Kept:
         _ = lines | f"write {name}" >> beam.io.WriteToText(f"{self.folder}/{name}", ".jsonl")
 
     def lines(self, name: str) -> Iterator[str]:
-        """Yields the lines that were written, in any order."""
-        for found in FileSystems.match([f"{self.folder}/{name}*.jsonl"])[0].metadata_list:
-            with FileSystems.open(found.path) as file:
-                yield from (text.decode() for text in file)
+        """Yields the lines that were written, in any order. Raises StoreError if they cannot be read."""
+        try:
+            for found in FileSystems.match([f"{self.folder}/{name}*.jsonl"])[0].metadata_list:
+                with FileSystems.open(found.path) as file:
+                    yield from (text.decode() for text in file)
+        except (OSError, BeamIOError, UnicodeDecodeError) as error:
+            raise StoreError(
+                f"what the workers wrote into {self.folder} cannot be read: {error}", hint="plan again"
+            ) from error
 
 
 class _KeptLines(beam.DoFn):  # type: ignore[misc]

@@ -67,13 +67,15 @@ def counted(lines: Iterable[str]) -> Counted:
 class Noted(msgspec.Struct, frozen=True):
     """Notes of a worker, in addition to what it read: that a part ``failed``; that no record may be read
     (``refused``); that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a
-    report."""
+    report; that a record ``has_entries`` under their name, or the ``array`` that the name may have meant."""
 
     failed: Problem | None = None
     refused: Problem | None = None
     listed: bool = False
     lapsed: bool = False
     rows: ReportedRows = msgspec.field(default_factory=ReportedRows)
+    has_entries: bool = False
+    array: tuple[str, ...] = ()
 
     def joined(self, other: Noted) -> Noted:
         """Joins two. Of several problems one is kept, the same in any order."""
@@ -83,6 +85,8 @@ class Noted(msgspec.Struct, frozen=True):
             self.listed or other.listed,
             self.lapsed or other.lapsed,
             self.rows + other.rows,
+            self.has_entries or other.has_entries,
+            min(filter(None, (self.array, other.array)), default=()),
         )
 
 

@@ -14,7 +14,8 @@ with what is to be done, not with what is in step.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,20 +24,23 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.pvalue import AsList
+from apache_beam.pvalue import AsList, AsSingleton
 
 from reconcile.adapters.scanned import ScannedFiles
 from reconcile.adapters.sorting import Spill
 from reconcile.core.context import Context
 from reconcile.core.errors import AccessDenied, ReconcileError, StoreError
-from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, silent
+from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted, silent
 from reconcile.core.plan import Scope
+from reconcile.core.ramp import Rates
 from reconcile.core.report import Problem
-from reconcile.core.rows import World
+from reconcile.core.rows import Document, World
+from reconcile.core.way import Entries
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
-from reconcile.pipeline.beam_lines import Counted, counted, gaps_of, noted, rows_of, told
+from reconcile.pipeline.beam_lines import Counted, Noted, counted, gaps_of, noted, rows_of, told
+from reconcile.pipeline.beam_runner import counters_of, options_of, pipeline_of
 from reconcile.pipeline.beam_sources import (
     ReadDocuments,
     ReadFiles,
@@ -45,16 +49,14 @@ from reconcile.pipeline.beam_sources import (
     ReadReport,
     files_of,
     ranges,
+    some_ids,
 )
 from reconcile.pipeline.beam_steps import GAPS, NOTED, state_row
 from reconcile.pipeline.gaps import Gap
 from reconcile.pipeline.planner import Planning, Survey
 from reconcile.pipeline.reducers import CountedElsewhere
-from reconcile.pipeline.roster import Roster, open_records, read_roster
+from reconcile.pipeline.roster import Roster, check_entries, open_records, read_roster
 from reconcile.project import OpenProject
-
-DOCUMENTS = 300
-"""Documents that a worker reads in one request."""
 
 
 class Inputs(msgspec.Struct, frozen=True):
@@ -110,13 +112,13 @@ def opened(project: OpenProject, listener: Listener, refused: AccessDenied | Non
     """Begins a planning: reads the names of the records and the local database. If no record may be read, the names
     are unknown; ``refused`` says that this is known already. Raises as ``Inventory`` does."""
     read = lambda: read_roster(project, Scope(), listener, partial=True, whole=False, refused=refused)  # noqa: E731
-    roster, context = open_records(project, Scope(), listener, read)
+    roster, context = open_records(project, Scope(), listener, read, whole=False)
     return BeamInventory(roster, msgspec.structs.replace(context, trace=frozenset()))
 
 
 def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Listener) -> Survey:
     """Makes the plan from what was written. Raises the error of a part that could not be read, UsageError for an
-    inventory report that is not whole, and StoreError if what was written cannot be read."""
+    inventory report that is not whole, StoreError if what was written cannot be read, and as ``check_entries``."""
     found, report, roster = noted(kept.lines("noted")), project.inventory_report, seen.roster
     if found.failed is not None:
         raise found.failed.error("a part of a world could not be read")
@@ -124,6 +126,7 @@ def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Li
         found.rows.check(report, project.bucket.bucket)
     if roster.denied is not None and not found.listed:
         raise roster.denied
+    _check_entries(project, found, roster)
     if found.lapsed:
         roster = msgspec.structs.replace(roster, as_of=None)
     with Spill(project.options.memory, project.spill_folder) as spill:
@@ -133,6 +136,16 @@ def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Li
         outcome.take_all(rows_of(kept.lines("rows")))
         known = msgspec.structs.replace(seen, roster=roster, gaps=gaps, files=totals.files)
         return outcome.survey(known, listener)
+
+
+def _check_entries(project: OpenProject, found: Noted, roster: Roster) -> None:
+    """Raises as ``check_entries``, which gets what the workers saw of the records as one record."""
+    entries, seen = project.settings.entries, dict[str, Any]()
+    if found.has_entries:
+        seen[entries.top] = None
+    elif found.array:
+        Entries(found.array).put(seen, [])
+    check_entries(project.settings, [Document("", seen, ""), *roster.local_documents])
 
 
 def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
@@ -175,8 +188,15 @@ def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
         (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten(),
         (counts, keys.counted) | "counts" >> beam.Flatten() | beam.CombineGlobally(_total),
         all_gaps,
-        (inputs.noted, keys[NOTED]) | "what was noted" >> beam.Flatten(),
+        (inputs.noted, keys[NOTED], *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten(),
     )
+
+
+def _entries(records: Any, context: Context) -> Iterator[Any]:
+    """What the records say of where the entries are, if their name may be meant as a path."""
+    if context.entries.names_in_top:
+        lines = records | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
+        yield lines | "each line once" >> beam.Distinct()
 
 
 def _references(documents: Any, context: Context, known: KnownIds, world: World) -> Any:
@@ -198,33 +218,40 @@ def survey(
     for a scan or a report that is not whole, StoreError and SourceError if a world cannot be read or the run fails, and
     whatever ``opened`` raises.
     """
+    options = options_of(arguments)
     seen = opened(project, listener)
     listener(PhaseStarted(Phase.LISTING))
-    options = PipelineOptions(list(arguments) or ["--runner", "FnApiRunner"])
     temporary = options.view_as(GoogleCloudOptions).temp_location
     with ExitStack() as stack:
         base = temporary or stack.enter_context(TemporaryDirectory(dir=project.spill_folder(), prefix="beam-"))
-        kept, refused = _run(project, seen, folders, options, base)
+        kept, refused = _run(project, seen, folders, options, base, listener)
         if refused is not None and not seen.roster.refused:
             # Some records were read. As everywhere, none counts as known if one may not be read.
             seen = opened(project, listener, AccessDenied(refused.message, hint=refused.hint))
-            kept, _ = _run(project, seen, folders, options, base)
+            kept, _ = _run(project, seen, folders, options, base, listener)
         listener(PhaseDone(Phase.LISTING))
         return finished(project, seen, kept, listener)
 
 
 def _run(
-    project: OpenProject, seen: BeamInventory, folders: Sequence[Path], options: PipelineOptions, base: str
+    project: OpenProject,
+    seen: BeamInventory,
+    folders: Sequence[Path],
+    options: PipelineOptions,
+    base: str,
+    listener: Listener,
 ) -> tuple[Kept, Problem | None]:
     """Runs the pipeline. Returns what it wrote, and why a record was refused to the workers, if one was."""
-    kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
+    begun = pipeline_of(options)
     try:
-        with beam.Pipeline(options=options) as pipeline:
+        kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
+        with begun as pipeline:
             judged(_inputs(pipeline, project, seen, folders, kept), seen.context).write(kept)
     except ReconcileError:
         raise
     except Exception as error:
         raise StoreError(f"the run on Beam failed: {error}", hint="its own log says more") from error
+    listener(Advanced(Phase.LISTING, counters_of(begun.result).get(steps.KEYS_JUDGED, 0)))
     return kept, noted(kept.lines("noted")).refused
 
 
@@ -234,8 +261,9 @@ def _inputs(
     """Has the workers read the worlds, one part for each element. Raises UsageError for a scan that is not whole."""
     settings, roster, report = project.settings, seen.roster, project.inventory_report
     ids = sorted(roster.known_ids)
-    named = [] if roster.refused else [ids[at : at + DOCUMENTS] for at in range(0, len(ids), DOCUMENTS)]
-    records = _read(pipeline, kept, "records", ReadDocuments(settings, roster.as_of), named)
+    began = pipeline | "begin" >> beam.Create([0.0]) | "now" >> beam.Map(_now)
+    named = [] if roster.refused else some_ids(ids, Rates().records)
+    records = _read(pipeline, kept, "records", ReadDocuments(settings, roster.as_of), named, AsSingleton(began))
     if report is None:
         objects = _read(pipeline, kept, "objects", ReadObjects(settings), ranges(project.asset_map, ids))
     else:
@@ -272,6 +300,12 @@ def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path
     return of_paths | "one of several" >> beam.ParDo(steps.OneOfSeveral()), read[NOTED]
 
 
-def _read(pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any]) -> Any:
+def _now(_: float) -> float:
+    return time.time()
+
+
+def _read(
+    pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any], *beside: Any
+) -> Any:
     given = kept.given(pipeline, f"parts of {name}", map(steps.pack, parts), together=1)
-    return given | f"read {name}" >> beam.ParDo(reading).with_outputs(GAPS, NOTED, main="parts")
+    return given | f"read {name}" >> beam.ParDo(reading, *beside).with_outputs(GAPS, NOTED, main="parts")

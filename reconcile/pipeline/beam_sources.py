@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.metrics import Metrics
 
 from reconcile.adapters.inventory.report import InventoryReport, read_file
 from reconcile.adapters.inventory.store import ReportedRows
@@ -25,16 +27,19 @@ from reconcile.core import scan as scans
 from reconcile.core.errors import AccessDenied, ReconcileError
 from reconcile.core.moment import Moment
 from reconcile.core.names import BucketRoot
+from reconcile.core.ramp import Ramp
 from reconcile.core.report import Problem
 from reconcile.core.rows import RemoteObject, World
 from reconcile.core.rules import AssetMap
 from reconcile.core.scan import ScanShard
 from reconcile.pipeline.beam_lines import Noted, told_gap
-from reconcile.pipeline.beam_steps import GAPS, document_row, noted, object_row, pack, packed, unpack
+from reconcile.pipeline.beam_steps import COUNTERS, GAPS, document_row, noted, object_row, pack, packed, unpack
 from reconcile.pipeline.gaps import Denied, Store
 from reconcile.ports import ObjectStore
 from reconcile.project import ClosedProject, OpenProject
 
+DOCUMENTS = 300
+"""Documents that a worker reads in one request."""
 RANGES = 64
 """The approximate number of ranges of keys for each prefix of the rules."""
 Range = tuple[str, str]
@@ -49,8 +54,22 @@ class ReportFile(msgspec.Struct, frozen=True):
     manifest: str
 
 
+class SomeIds(msgspec.Struct, frozen=True):
+    """Ids of documents that are read in one request, and how many seconds ``after`` the first ones."""
+
+    ids: Sequence[str]
+    after: float
+
+
+def some_ids(ids: Sequence[str], ramp: Ramp) -> list[SomeIds]:
+    """Returns all these ids in parts, which begin one after another as the ramp allows, whoever reads them."""
+    return [SomeIds(ids[at : at + DOCUMENTS], ramp.seconds_for(at)) for at in range(0, len(ids), DOCUMENTS)]
+
+
 class ReadParts(beam.DoFn):  # type: ignore[misc]
-    """A step that reads one part of a world for each element."""
+    """A step that reads one part of a world for each element, and counts ``what`` it reads."""
+
+    what = ""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -69,11 +88,16 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def process(self, element: bytes) -> Iterator[Any]:
-        """Yields what is in the part, or, for the output of notes, why it could not be read."""
+    def process(self, element: bytes, began: float = 0.0) -> Iterator[Any]:  # noqa: ARG002
+        """Yields what is in the part, or, for the output of notes, why it could not be read. ``began`` is when the
+        first part was due, in seconds since 1970, for steps that wait."""
         assert self._project is not None
+        counter = Metrics.counter(COUNTERS, f"{self.what} read")
         try:
-            yield from self.read(self._project, unpack(element))
+            for found in self.read(self._project, unpack(element)):
+                if not isinstance(found, beam.pvalue.TaggedOutput):
+                    counter.inc()
+                yield found
         except ReconcileError as error:
             yield noted(Noted(failed=Problem.of(error)))
 
@@ -83,16 +107,33 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
 
 
 class ReadDocuments(ReadParts):
-    """Ids → their documents, as rows: as of the moment at which the ids were read, if that is known."""
+    """Ids → their documents, as rows: as of the moment at which the ids were read, if that is known. Each part waits
+    for its time."""
 
-    def __init__(self, settings: Settings, as_of: str | None) -> None:
+    what = "documents"
+
+    def __init__(
+        self,
+        settings: Settings,
+        as_of: str | None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         super().__init__(settings)
         self._at = Moment(as_of or "")
+        self._clock = clock
+        self._sleep = sleep
 
-    def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[Any]:
+    def process(self, element: bytes, began: float = 0.0) -> Iterator[Any]:
+        """See ``ReadParts.process``."""
+        part: SomeIds = unpack(element)
+        self._sleep(max(0.0, began + part.after - self._clock()))
+        yield from super().process(element)
+
+    def read(self, project: OpenProject, part: SomeIds) -> Iterator[Any]:
         lapsed = self._at.lapsed
         try:
-            for document in project.records.read(part, at=self._at):
+            for document in project.records.read(part.ids, at=self._at):
                 yield packed(document_row(document, World.RECORDS))
         except AccessDenied as error:
             yield noted(Noted(refused=Problem.of(error)))
@@ -102,6 +143,8 @@ class ReadDocuments(ReadParts):
 
 class ReadObjects(ReadParts):
     """Ranges of keys → the objects in them, as rows by key."""
+
+    what = "objects"
 
     def read(self, project: OpenProject, part: Range) -> Iterator[Any]:
         listed: list[bool] = []
@@ -117,6 +160,8 @@ class ReadObjects(ReadParts):
 
 class ReadReport(ReadParts):
     """Files of an inventory report → the objects in them, as rows by key. The number of rows is noted."""
+
+    what = "objects"
 
     def read(self, project: OpenProject, part: ReportFile) -> Iterator[Any]:
         rows, uri = ReportedRows(), part.root.uri(part.shard)
@@ -134,6 +179,8 @@ class ReadReport(ReadParts):
 class ReadFiles(ReadParts):
     """Shards of scans, each with its folder and the number of its scan → the files in them, packed. If there are
     ``several`` scans, each file comes with the number of its scan."""
+
+    what = "files"
 
     def __init__(self, settings: Settings, *, several: bool) -> None:
         super().__init__(settings)

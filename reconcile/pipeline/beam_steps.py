@@ -13,6 +13,7 @@ from typing import Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.metrics import Metrics
 
 from reconcile.adapters.inventory.store import two_live
 from reconcile.adapters.scanned import one_of
@@ -25,6 +26,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.report import Problem
 from reconcile.core.rows import Agreed, Candidate, Document, KeyRow, LocalFile, RemoteObject, Row, Source, Stream, World
 from reconcile.core.stages import document_stage, explode_stage, key_stage
+from reconcile.core.way import Entries
 from reconcile.pipeline.beam_lines import Counted, Noted, gaps_of, line, told, told_gap
 from reconcile.pipeline.gaps import Denied, Extent, Unread
 from reconcile.pipeline.observe import first_of
@@ -36,6 +38,14 @@ GAPS = "gaps"
 """The output for the parts that could not be read, as lines."""
 NOTED = "noted"
 """The output for what a worker notes (``Noted``), as lines."""
+
+COUNTERS = "reconcile"
+"""The namespace of the counters, which a runner shows as it runs."""
+KEYS_JUDGED = "keys judged"
+_KEYS_JUDGED = Metrics.counter(COUNTERS, KEYS_JUDGED)
+_RECORDS_JUDGED = Metrics.counter(COUNTERS, "records judged")
+_CHANGES = Metrics.counter(COUNTERS, "changes")
+_FINDINGS = Metrics.counter(COUNTERS, "findings")
 
 COUNTED = (Stream.TALLY, Stream.MARK)
 PLANNED = (Stream.CHANGE, Stream.FINDING, Stream.AGREED)
@@ -163,6 +173,15 @@ class Explode(WithIds):
                     yield packed(reference)
 
 
+def entries_seen(element: Keyed, entries: Entries) -> Iterator[str]:
+    """What a document says of where the entries are, as a line that many documents have in common."""
+    fields = unpack(element[1]).value.fields
+    if entries.top in fields:
+        yield told(Noted(has_entries=True))
+    elif (meant := entries.meant([fields])) is not None:
+        yield told(Noted(array=meant.path))
+
+
 class FilesByKey(WithIds):
     """Local files, each in a group of its own under its path → their rows, by key."""
 
@@ -198,6 +217,7 @@ class JudgeKeys(WithIds):
             for row in seen
             if row.local is not None
         )
+        _KEYS_JUDGED.inc(len(keys))
         closed = KeyCounts(tallied=False)
         for row in key_stage({Stream.KEY: keys, Stream.REFERENCE: candidates}, context):
             if row.stream is Stream.TALLY and KeyCounts.is_closed(row.value):
@@ -217,6 +237,7 @@ class JudgeDocuments(WithIds):
             group[row.stream].append(row.value)
         if group.keys() - {Stream.KNOWN}:
             char_id = element[0].decode("utf-8", "surrogatepass")
+            _RECORDS_JUDGED.inc(len(group[Stream.RECORD]))
             for row in document_stage(char_id, group, self.whole(ids, rows, gaps=gaps)):
                 yield from _led(row)
 
@@ -290,6 +311,10 @@ def _led(row: Row) -> Iterator[Any]:
         return
     if row.stream in PLANNED:
         yield line(row)
+    if row.stream is Stream.CHANGE:
+        _CHANGES.inc()
+    elif row.stream is Stream.FINDING:
+        _FINDINGS.inc()
     if row.stream in COUNTED:
         yield beam.pvalue.TaggedOutput("tallies", packed(Row(row.stream, value.key, value)))
     elif row.stream is Stream.CHANGE:

@@ -268,14 +268,23 @@ def named_by_files(worlds: OpenProject, ids: Sequence[str]) -> set[str]:
 
 
 def open_records(
-    project: OpenProject, scope: Scope, listener: Listener, read: Callable[[], Roster], trace: Collection[str] = ()
+    project: OpenProject,
+    scope: Scope,
+    listener: Listener,
+    read: Callable[[], Roster],
+    trace: Collection[str] = (),
+    *,
+    whole: bool = True,
 ) -> tuple[Roster, Context]:
     """Reads the records and checks that the characters in scope exist. Returns the roster, and the context that follows
-    from it. Raises as ``read`` does, ConfigError, and UsageError for an unknown character."""
+    from it. Raises as ``read`` does, UsageError for an unknown character, and, if the records are read ``whole``, as
+    ``check_entries``."""
     project.heard_by(listener)
     listener(PhaseStarted(Phase.RECORDS))
     roster = read()
     check_characters(roster, scope)
+    if whole:
+        check_entries(project.settings, chain(roster.documents, roster.local_documents))
     listener(PhaseDone(Phase.RECORDS))
     return roster, context_of(project, roster.scope, roster, trace)
 
@@ -317,10 +326,9 @@ def gone(root: Path) -> str:
 
 
 def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
-    """Returns the context of one planning. Raises ConfigError as ``check_entries`` does."""
+    """Returns the context of one planning."""
     settings = project.settings
     noted = (note.path for note in project.noted)
-    check_entries(settings, chain(roster.documents, roster.local_documents))
     return Context(
         asset_map=settings.asset_map,
         bucket=settings.bucket,

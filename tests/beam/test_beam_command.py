@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,9 @@ def test_the_users_world_gets_the_same_plan_from_both_engines(shop: Workshop) ->
     stream = shop.run("plan", "--json")
     assert told(by_beam.document) == told(stream.document)
     assert stream.document["actions"]
+    keys = re.search(r"Listing files and objects: ([\d,]+) names", by_beam.err)
+    assert keys is not None, "what its counters come to"
+    assert int(keys[1].replace(",", "")) >= len({each["key"] for each in stream.document["actions"]})
 
 
 def test_ten_thousand_assets_get_the_same_plan_from_both_engines(tmp_path: Path) -> None:
@@ -246,6 +250,44 @@ def test_a_report_that_is_not_whole_gives_no_plan_on_beam_either(shop: Workshop,
     by_beam = shop.run("plan", "--engine", "beam", "--objects-from", REPORTS, "--json", **QUIET)
     assert (stream.code, by_beam.code) == (64, 64)
     assert stream.document["message"] in by_beam.document["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--runner", "NoSuch"), "Unexpected pipeline runner: NoSuch"),
+        (("--runner", "DataflowRunner"), "Missing required option: project"),
+        (("--num_workers", "many"), "argument --num_workers: invalid int value: 'many'"),
+        (("eight", "--num_workers", "8"), "'eight' behind -- is no option of Beam"),
+        (("--help",), "they ask for help"),
+    ],
+)
+def test_options_behind_the_dashes_reach_beam_which_says_what_it_does_not_take(
+    shop: Workshop, options: tuple[str, ...], says: str
+) -> None:
+    done = shop.run("plan", "--engine", "beam", "--json", "--", *options, **QUIET)
+    assert done.code == 64
+    assert says in done.document["message"]
+
+
+def test_a_place_for_workers_that_cannot_be_made_is_told_of(shop: Workshop, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = shop.run("plan", "--engine", "beam", "--json", "--", "--temp_location", str(tmp_path / "file"), **QUIET)
+    assert (done.code, done.document["code"]) == (1, "store")
+    assert "the run on Beam failed" in done.document["message"]
+
+
+def test_without_a_runner_it_is_the_local_one_that_is_not_downloaded() -> None:
+    from apache_beam.options.pipeline_options import StandardOptions
+
+    from reconcile.pipeline.beam_runner import options_of
+
+    for arguments, runner in (
+        ([], "FnApiRunner"),
+        (["--direct_num_workers", "2"], "FnApiRunner"),
+        (["--runner", "PrismRunner"], "PrismRunner"),
+    ):
+        assert options_of(arguments).view_as(StandardOptions).runner == runner
 
 
 @pytest.mark.parametrize(

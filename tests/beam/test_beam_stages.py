@@ -4,22 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
 pytest.importorskip("apache_beam", reason="reconcile[beam] is not installed")
 
-from reconcile.core.errors import AccessDenied
+from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.planfile import dumps
+from reconcile.core.ramp import Rates
 from reconcile.pipeline.beam_known import AT_HAND
+from reconcile.pipeline.beam_sources import DOCUMENTS, ReadDocuments, SomeIds, some_ids
+from reconcile.pipeline.beam_steps import pack
 from reconcile.pipeline.planner import survey
+from reconcile.project import ClosedProject
 from tests.kit.engines import DictionaryEngine
 from tests.kit.guarded import guard
 from tests.kit.on_beam import planned
+from tests.kit.small_project import make_project
+from tests.kit.world import World
 from tests.kit.worlds import Pick, spec_of
 
 DENIED = ("characters/", "characters/rem", "dances/", "dances/dance_", "remixes/", "images/", "moves/", "")
+
+
+KEY = "characters/rem.png"
 
 
 def undated(plan: Plan) -> bytes:
@@ -40,13 +50,14 @@ def test_random_worlds_get_the_plan_of_the_referee(tmp_path: Path) -> None:
 
 def test_ids_that_are_joined_to_what_asks_for_them_change_nothing_in_the_plan(tmp_path: Path) -> None:
     rules = set[str]()
-    for seed in range(100, 110):
+    for seed in range(100, 107):
         random = Random(seed)
         spec = spec_of(Pick(random.randrange))
         rules.add(spec.rules)
         with spec.build() as world:
-            by_beam = planned(world, tmp_path / str(seed), random, at_hand=0)
-            assert undated(by_beam) == undated(survey(world, Scope()).plan), seed
+            along = planned(world, tmp_path / str(seed), random, at_hand=0)
+            beside = planned(world, tmp_path / f"{seed} beside", random)
+            assert undated(along) == undated(beside) == undated(survey(world, Scope()).plan), seed
     assert {"templates", "users"} <= rules
 
 
@@ -72,3 +83,61 @@ def test_parts_that_may_not_be_read_are_left_undecided_as_by_the_other_engine(tm
             assert not by_beam.complete
             incomplete += 1
     assert incomplete > 4
+
+
+NAMED = {"media.assets": [{"title": "primary"}]}
+AT_PATH = {"media": {"assets": [{"title": "primary"}]}}
+
+
+@pytest.mark.parametrize(
+    ("records", "local", "refused"),
+    [
+        ([NAMED, AT_PATH], [], False),
+        ([{}, AT_PATH], [], True),
+        ([NAMED], [AT_PATH], False),
+        ([{}], [AT_PATH], True),
+        ([AT_PATH], [NAMED], False),
+        ([{}], [{}], False),
+    ],
+)
+def test_entries_that_were_meant_as_a_path_are_refused_as_by_the_other_engine(
+    tmp_path: Path, records: list[dict[str, Any]], local: list[dict[str, Any]], *, refused: bool
+) -> None:
+    with World(entries=("media.assets",), local_db=bool(local)) as world:
+        world.both(KEY)
+        for number, fields in enumerate(records):
+            world.records.put(f"record_{number}", fields)
+        for number, fields in enumerate(local):
+            world.local(f"local_{number}", **fields)
+        ends = []
+        for make in (lambda: survey(world, Scope()).plan, lambda: planned(world, tmp_path, Random(1))):
+            try:
+                ends.append(undated(make()))
+            except ConfigError as error:
+                ends.append(f"{error.message} {error.hint}".encode())
+        assert ends[0] == ends[1]
+        assert (b"did you mean entries" in ends[0]) is refused
+
+
+@pytest.mark.parametrize("count", [0, 1, 300, 301, 200_000])
+def test_workers_together_read_records_no_faster_than_the_ramp_allows(count: int) -> None:
+    parts, ramp = some_ids([f"{number:06}" for number in range(count)], Rates().records), Rates().records
+    assert [each for part in parts for each in part.ids] == [f"{number:06}" for number in range(count)]
+    asked = 0
+    for part in parts:
+        assert ramp.seconds_for(asked) == pytest.approx(part.after)
+        asked += len(part.ids)
+    if count == 200_000:
+        within = [sum(len(part.ids) for part in parts if part.after < minute * 60) for minute in (1, 5, 6)]
+        assert within == [pytest.approx(allowed, abs=DOCUMENTS) for allowed in (30_000, 150_000, 195_000)]
+
+
+def test_a_worker_waits_until_it_may_ask_for_its_documents(tmp_path: Path) -> None:
+    settings = ClosedProject.open(make_project(tmp_path / "project")).settings
+    slept: list[float] = []
+    reading = ReadDocuments(settings, None, clock=lambda: 100.0, sleep=slept.append)
+    reading.setup()
+    for after in (7.5, 2.0):
+        assert list(reading.process(pack(SomeIds(("rem",), after)), 95.0))
+    reading.teardown()
+    assert slept == [2.5, 0.0]
