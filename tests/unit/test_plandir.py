@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters.shared_folder import DiskFolder
+from reconcile.cli.saved import Saved
 from reconcile.commands import sharing
 from reconcile.core import plandir
 from reconcile.core.changes import Change, is_object
@@ -341,6 +342,14 @@ def test_a_report_of_no_run_is_named_too(folder: DiskFolder) -> None:
     sharing.save_report(folder, msgspec.structs.replace(_report(FIRST), run_id="tonight"), 1)
     with pytest.raises(UsageError, match=r"report-0001-tonight\.json"):
         sharing.merged_report(folder, many())
+
+
+def test_a_report_that_cannot_be_saved_beside_the_plan_is_told_of_and_the_run_counts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    saved = Saved(many(), folder=DiskFolder(tmp_path / "file" / "plan"), number=0)
+    told = saved.save_report(_report(FIRST))
+    assert told is not None
+    assert told.startswith(f"the report of this run is missing in {tmp_path / 'file' / 'plan'}: ")
 
 
 # -- a shard is not the plan --
