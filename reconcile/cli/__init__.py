@@ -49,7 +49,7 @@ COMMANDS = {
         "past", "Put back the record fields that a run changed, if nobody has changed them since. Objects stay."
     ),
     "explain": CliCommand(
-        "look", "Say which rule takes it, which character owns it, what is where, what would be done, and why."
+        "look", "Say which rule matches a subject, which character owns it, what is where, what would be done, and why."
     ),
     "verify": CliCommand(
         "proof",
@@ -101,7 +101,7 @@ COMMANDS = {
     ),
     "rules test": CliCommand(
         "look",
-        "Say which rule takes each path. Reads no store, so it cannot know which of the characters exist.",
+        "Say which rule matches each path. Reads no store, so it cannot know which of the characters exist.",
     ),
 }
 """Every command, by its name."""

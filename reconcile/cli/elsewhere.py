@@ -34,7 +34,7 @@ def scan(
     session = Session(common)
     called = name if name is not None else scanning.this_machine()
     if NAME.fullmatch(called) is None:
-        raise UsageError(f"{called!r} is no name for a machine", hint="--name takes letters, digits, ., _ and -")
+        raise UsageError(f"{called!r} is not a valid name of a machine", hint="use only letters, digits, ., _ and -")
     with session.opened() as project:
         if bucket_place(out) is None:
             check_place(out, project.settings)

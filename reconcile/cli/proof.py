@@ -62,7 +62,7 @@ def restore(
     scope: Scoped,
     sized: Sized,
     everything: Annotated[
-        bool, typer.Option("--all", help="Bring back objects that no rule takes and no record names, too.")
+        bool, typer.Option("--all", help="Bring back objects that no rule matches and no record names, too.")
     ] = False,
     beside: Annotated[
         bool,

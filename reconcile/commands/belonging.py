@@ -11,7 +11,7 @@ from reconcile.core.rows import Candidate
 
 
 class Belonging(NamedTuple):
-    """The character of an object, its asset type if a rule takes it, and whether a record names it."""
+    """The character of an object, its asset type if a rule matches it, and whether a record names it."""
 
     char_id: str | None
     asset_type: str | None
@@ -24,7 +24,7 @@ class Belonging(NamedTuple):
 
     @property
     def is_nobodys(self) -> bool:
-        """Whether no rule takes it and no record names it."""
+        """Whether no rule matches it and no record names it."""
         return not self.named and self.asset_type is None
 
     def is_in(self, scope: Scope) -> bool:

@@ -234,7 +234,7 @@ def _view(project: OpenProject, facts: KeyFacts, seen: Survey) -> AssetView:
 
 def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | None, str]:
     if reading is None:
-        return None, "no rule takes it, so it is nobody's"
+        return None, "no rule matches it, so it belongs to no character"
     if reading.char_id is not None:
         return reading.char_id, "its path holds the longest known id"
     if reading.ownership is Ownership.AMBIGUOUS:

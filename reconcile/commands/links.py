@@ -179,7 +179,7 @@ def _in_scope(project: OpenProject, scope: Scope, listener: Listener) -> list[Re
 
 
 def _leads_to(rule: AssetRule, scope: Scope) -> bool:
-    """Whether names that the rule takes can show that they are in scope. For other rules only a record can."""
+    """Whether names that the rule matches can show that they are in scope. For other rules only a record can."""
     return scope.takes_type(rule.type) and (rule.names_character or not scope.char_ids)
 
 

@@ -104,7 +104,7 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
             by_id[finding.char_id].findings[finding.severity] += 1
     for char_id, state in by_id.items():
         state.char_id = char_id
-    # Files that no rule takes have no character, and are reported among the findings.
+    # Files that no rule matches have no character, and are reported among the findings.
     nobody = by_id[None]
     if not nobody.changes and not any(cell.wanted and cell.asset_type is not None for cell in nobody.cells):
         del by_id[None]

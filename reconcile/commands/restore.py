@@ -49,7 +49,7 @@ def survey(
 ) -> RestorePlan:
     """Plans to restore the files in scope that only the bucket has.
 
-    These are the files that a rule takes, those that a record names, and with ``everything`` all others too. With
+    These are the files that a rule matches, those that a record names, and with ``everything`` all others too. With
     ``beside`` the bucket's version of a file with different content is put next to it. Raises as ``planner.survey``. If
     the project was opened with ``makes_root``, a missing root counts as an empty one.
     """
@@ -120,7 +120,7 @@ class _Survey:
         self._findings.append(about_unread(gap.folder))
 
     def _is_wanted(self, claim: Belonging) -> bool:
-        """Whether an object is to be restored: because a rule takes it, a record names it, or everything is wanted."""
+        """Whether to restore an object: because a rule matches it, a record names it, or everything is wanted."""
         if claim.is_nobodys:
             return self._everything and self._scope == Scope()
         return claim.is_in(self._scope)

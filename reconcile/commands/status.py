@@ -31,7 +31,7 @@ NO_RULE = "No rule"
 class Cell(msgspec.Struct, frozen=True):
     """The assets of one character and one type, counted as in the status table. A pair without assets has no cell.
 
-    ``wanted`` is the number of keys that ought to be in step. ``asset_type`` is None for files that no rule takes,
+    ``wanted`` is the number of keys that ought to be in step. ``asset_type`` is None for files that no rule matches,
     ``char_id`` for those without a character.
     """
 
@@ -75,7 +75,7 @@ def table(
     survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
 ) -> StatusTable:
     """Makes the status table of what is in scope. By type, it has a row for each rule in the order of the map, even if
-    empty, and then one for what no rule takes; by character, a row for each, and then one for what has no character."""
+    empty, then one for what no rule matches; by character, a row for each, and then one for what has no character."""
     rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
     plan = survey.plan
     return StatusTable(
@@ -99,8 +99,8 @@ def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
 
 
 def is_in_step(survey: Survey) -> bool:
-    """Whether everything in the rows of the asset types is in step, and every index is right. Files that no rule takes
-    do not count, because they belong neither into the bucket nor into records."""
+    """Whether everything in the rows of the asset types is in step, and every index is right. Files that no rule
+    matches do not count, because they belong neither in the bucket nor in records."""
     if any(isinstance(change, SetField) and change.is_index for change in survey.plan.actions):
         return False
     typed = (tally for (asset_type, _), tally in survey.tallies.items() if asset_type is not None)

@@ -1,4 +1,4 @@
-"""Answers that need only the rules, or the rules and the records: the rules as written, the rule that takes a path, and
+"""Answers that need only the rules, or the rules and the records: the rules as written, the rule for a path, and
 how well the rules fit the records."""
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def against_records(project: OpenProject, listener: Listener = silent) -> Agains
 
 
 def try_paths(project: OpenProject, subjects: Sequence[str]) -> Trials:
-    """Returns which rule takes each path. Reads no store, and the files need not exist."""
+    """Returns which rule matches each path. Reads no store, and the files need not exist."""
     return Trials(TRIALS_FORMAT, tuple(_trial(project, subject) for subject in subjects))
 
 

@@ -30,10 +30,10 @@ class Form(NamedTuple):
 FINDINGS: dict[Code, Kind] = {
     Code.UNCLAIMED_FILE: Kind(
         Severity.INFO,
-        "files that no rule takes",
-        "no rule takes this file, so it is not uploaded",
+        "files that no rule matches",
+        "no rule matches this file, so it is not uploaded",
         "add an [[asset]] rule for it, or an `ignore` pattern; `reconcile rules test PATH` tries them",
-        ", and folders that cannot be read, in which no rule could take anything",
+        ", and folders that cannot be read, in which no rule could match anything",
     ),
     Code.UNKNOWN_CHARACTER: Kind(
         Severity.WARNING,
@@ -137,11 +137,11 @@ FINDINGS: dict[Code, Kind] = {
     Code.ROOT_EMPTIED: Kind(
         Severity.ERROR,
         "a local root that lost its files",
-        "exists but has no file that a rule takes; when it was last seen it had {held:,}, so this run does not"
+        "exists but has no file that a rule matches; when it was last seen it had {held:,}, so this run does not"
         " count as a good one",
         "mount its drive, or bring its files back with `reconcile restore`; or confirm it with --allow-empty",
-        ": it is gone, or holds no file that a rule takes; a drive may be missing. Nothing is deleted, but the run does"
-        " not count as a good one, and `restore` makes no file in an empty root. `--allow-empty` (`plan`, `apply`,"
+        ": it is gone, or holds no file that a rule matches; a drive may be missing. Nothing is deleted, but the run"
+        " does not count as a good one, and `restore` makes no file in an empty root. `--allow-empty` (`plan`, `apply`,"
         " `run`, `watch`, `restore`) confirms that this is intended; after an `apply` it is not reported again",
     ),
     Code.UNREADABLE_FILE: Kind(
@@ -299,7 +299,7 @@ FINDINGS: dict[Code, Kind] = {
     ),
 }
 
-UNCLAIMED_FOLDER = Form(Code.UNCLAIMED_FILE, "no rule takes anything in this folder, so nothing depends on it")
+UNCLAIMED_FOLDER = Form(Code.UNCLAIMED_FILE, "no rule can match anything in this folder, so nothing depends on it")
 UNKNOWN_NAME = Form(
     Code.UNKNOWN_CHARACTER, "{guess!r} is not a known character; it is uploaded, but no record is touched"
 )

@@ -91,7 +91,7 @@ class Handover:
         reading, rule = rules.read(note.path, ()), rules.rule(asset_type or "")
         if reading is None:
             test = f"reconcile rules test {current().quoted(note.path)}"
-            raise UsageError(f"no rule takes {note.path}", hint=f"add one, and try it with `{test}`")
+            raise UsageError(f"no rule matches {note.path}", hint=f"add one, and try it with `{test}`")
         if rule is not None and not rule.path.takes(note.path):
             raise _other_type(note, rule, reading)
         return note

@@ -44,7 +44,7 @@ def rows_of(lines: Iterable[str]) -> Iterator[Row]:
 
 
 class Counted(msgspec.Struct, frozen=True):
-    """Counts of a planning: the keys in step, the objects in scope, and the files that a rule takes."""
+    """Counts of a planning: the keys in step, the objects in scope, and the files that a rule matches."""
 
     in_step: int = 0
     objects: int = 0

@@ -222,7 +222,7 @@ class Planning:
             self._sink.findings.append(make(what, str(root), None, held=held))
             if not project.root_is_gone:
                 listener(
-                    Warned(f"{root} holds no file that a rule takes; the last run saw {held}: is a drive missing?")
+                    Warned(f"{root} holds no file that a rule matches; the last run saw {held}: is a drive missing?")
                 )
         if project.root_is_gone:
             listener(Warned(gone(root)))

@@ -66,7 +66,7 @@ def _show_losers(terminal: Terminal, losers: Iterable[Loser]) -> None:
 
 def _rule(rule: RuleView | None) -> list[Piece]:
     if rule is None:
-        return [("no rule takes it", "yellow")]
+        return [("no rule matches it", "yellow")]
     goes = "" if rule.field is None else f"  goes to {rule.entry} › {rule.field}"
     return [(rule.type, "bold"), f"  {rule.label}  {rule.path}", (goes, "dim")]
 
@@ -126,7 +126,7 @@ def _goes(rule: RuleView) -> str:
 
 
 def show_trials(terminal: Terminal, trials: Trials) -> None:
-    """Writes which rule takes each path."""
+    """Writes which rule matches each path."""
     for trial in trials.results:
         terminal.line((trial.subject, "bold"))
         if trial.path != trial.subject:

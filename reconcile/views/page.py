@@ -177,7 +177,7 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _sync(row: StatusRow) -> tuple[str, str]:
-    """Returns the sync state of a row, and its style. What no rule takes belongs neither into the bucket nor into
+    """Returns the sync state of a row, and its style. What no rule matches belongs neither into the bucket nor into
     records."""
     return ("–", "empty") if row.asset_type is None and not row.bucket else (row.sync.value, row.sync.value)
 
@@ -215,7 +215,7 @@ def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
 
 
 def _columns(seen: Overview) -> list[StatusRow]:
-    """Returns a column for each rule, and one for what no rule takes, if there is anything."""
+    """Returns a column for each rule, and one for what no rule matches, if there is anything."""
     used = {cell.asset_type for cell in seen.cells}
     return [row for row in seen.rows if row.asset_type is not None or None in used]
 

@@ -257,7 +257,7 @@ def mark_of(cell: Cell) -> str:
         return "good"
     if cell.to_do:
         return "todo"
-    return "none" if cell.asset_type is None else "look"  # files that no rule takes need nobody
+    return "none" if cell.asset_type is None else "look"  # files that no rule matches need nobody
 
 
 def hints_of(findings: Iterable[Finding]) -> list[str]:

@@ -64,7 +64,7 @@ def _cells(row: StatusRow) -> list[Piece]:
 
 
 def _sync(row: StatusRow) -> Piece:
-    # What no rule takes belongs neither into the bucket nor into a record: nothing of it is missing.
+    # What no rule matches belongs neither into the bucket nor into a record: nothing of it is missing.
     if row.asset_type is None and row.char_id is None and not row.bucket:
         return (_NONE, "dim")
     return (row.sync.value, _SYNC[row.sync])

@@ -13,12 +13,12 @@ from reconcile.views.terminal import Terminal
 SHOWN = 3
 """The most examples of a group that are shown without --verbose."""
 _MEANINGS = {
-    TextVerdict.TAKEN: "a rule takes them",
-    TextVerdict.BY_ITS_END: "below no root; a rule takes their end, so they are read if there is such a file",
-    TextVerdict.NO_RULE: "no rule takes them",
+    TextVerdict.TAKEN: "a rule matches them",
+    TextVerdict.BY_ITS_END: "below no root; a rule matches their end, so they are read if there is such a file",
+    TextVerdict.NO_RULE: "no rule matches them",
     TextVerdict.LEFT_OUT: "below a root, but such files are never looked at",
     TextVerdict.MAP_NAME: "names of values, which are not rewritten",
-    TextVerdict.OUTSIDE_ROOT: "below no root, and no rule takes their end",
+    TextVerdict.OUTSIDE_ROOT: "below no root, and no rule matches their end",
     TextVerdict.CLIMBS_OUT: "they lead out of the root",
     TextVerdict.DEVICE: "devices of Windows, not files",
     TextVerdict.LONGER_TEXT: "longer texts with a path of ours in them, or the root folder itself",

@@ -357,7 +357,7 @@ class _Builder:
         self.findings.add(("missing_asset", f"{COLLECTION}/zero_two"))
 
     def odd_files(self) -> None:
-        """Files that no rule takes, that are ignored, or that are empty; nothing of them is to be uploaded."""
+        """Files that no rule matches, that are ignored, or that are empty; nothing of them is to be uploaded."""
         base = f"remixes/ai_hoshino_{STYLES[0]}"
         for key in (f"{base}/result/name_ai_hoshino.png", f"{base}/notes.txt"):
             self.file(key, b"notes" if key.endswith("txt") else None)

@@ -142,7 +142,7 @@ def test_a_pipe_in_a_files_place_makes_no_run_wait(project: Path) -> None:
 
 
 def test_an_ignored_file_is_not_to_be_had_by_naming_it_in_a_plan(project: Path) -> None:
-    """A rule takes the file; what keeps it here is that ``ignore`` does, too."""
+    """A rule matches the file; what keeps it here is that ``ignore`` does, too."""
     write(project, "characters/diary.png", b"diary")
     [stolen] = [change for change in saved_plan(project).actions if change.key == "characters/diary.png"]
     rules = project / "rules" / "asset_map.toml"

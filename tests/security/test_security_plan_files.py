@@ -76,7 +76,7 @@ def test_a_plan_that_trespasses_is_refused_whole(project: Path, edit: Edit) -> N
 
 
 def test_a_plan_cannot_upload_another_file_than_the_rule_of_its_type_takes(project: Path) -> None:
-    """The file is there, below the root, and its size and checksum are right; but no rule takes it."""
+    """The file is there, below the root, and its size and checksum are right; but no rule matches it."""
     write(project, "notes/diary.txt", b"a" * 48_211)
     key = "notes/diary.txt"
     uri = f"gs://my-bucket/anime_dance/{key}"

@@ -188,4 +188,4 @@ def test_a_root_that_has_lost_every_file_is_said_loudly(folder: Path) -> None:
             path.unlink()
     run = reconcile(folder, "plan", "--detailed-exitcode")
     assert run.code == 0
-    assert re.search(r"output holds no file that a rule takes; the last run saw \d+", run.err)
+    assert re.search(r"output holds no file that a rule matches; the last run saw \d+", run.err)

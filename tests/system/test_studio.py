@@ -29,7 +29,7 @@ def kind(key: str) -> str:
 
 
 def written(studio: Studio) -> list[str]:
-    """Local files that a rule takes and that hold something."""
+    """Local files that a rule matches and that hold something."""
     skipped = {key for code, key in studio.expected_findings if code in {"unclaimed_file", "empty_file"}}
     return [key for key in studio.files if key not in skipped and not key.endswith((".db", ".part", ".tmp"))]
 

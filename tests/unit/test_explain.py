@@ -246,4 +246,4 @@ def test_rules_and_trials_as_text(project: OpenProject) -> None:
     lines = stream.getvalue().splitlines()
     assert lines[0].endswith("asset_map.toml: 10 rules, all valid")
     assert "  Captures   char_id = ai_hoshino_x" in lines
-    assert lines[-2:] == ["foo.txt", "  Rule       no rule takes it"]
+    assert lines[-2:] == ["foo.txt", "  Rule       no rule matches it"]

@@ -107,7 +107,7 @@ def test_a_type_a_label_or_the_paths_own(studio: Studio, asset_type: str | None)
         ("anime_image", "dances/dance_rem_1.mp4", "is 'dance_video', and the decorator says 'anime_image'"),
         ("anime_image", "characters/rem_cosplay.png", "is 'cosplay_image', and the decorator says 'anime_image'"),
         ("no_such", "dances/dance_rem_1.mp4", "no rule has the asset type 'no_such'"),
-        (None, "elsewhere/x.mp4", "no rule takes elsewhere/x.mp4"),
+        (None, "elsewhere/x.mp4", "no rule matches elsewhere/x.mp4"),
     ],
 )
 def test_what_the_rules_say_otherwise_is_an_error(studio: Studio, asset_type: str | None, path: str, says: str) -> None:

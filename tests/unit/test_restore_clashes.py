@@ -26,7 +26,7 @@ from tests.kit.small_project import make_project, open_objects, open_records, pu
 from tests.kit.windows import on_each_system  # noqa: F401
 
 case_sensitive = pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="case does not count here")
-REM = "characters/rem.png"  # a record names it, and a rule takes it
+REM = "characters/rem.png"  # a record names it, and a rule matches it
 
 
 @pytest.fixture

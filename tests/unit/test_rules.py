@@ -1,4 +1,4 @@
-"""Which rule takes a file, and whose file it is."""
+"""Which rule matches a file, and whose file it is."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ def test_rules_check_says_what_the_records_hold_that_no_rule_reads(run: Any, pro
     assert answer.code == 0
     assert "3 records, in which 4 texts look like a path or a URI: 2 taken, 2 left unread.\n" in answer.out
     assert "  Anime Image  1  C:\\oo\\bar\\output\n" in answer.out
-    assert "\noutside_root (1): below no root, and no rule takes their end\n  To do: put the folder" in answer.out
+    assert "\noutside_root (1): below no root, and no rule matches their end\n  To do: put the folder" in answer.out
     assert "\n      characters/mei primary › anime_image  D:\\old\\mei.png\n" in answer.out
     assert "\nlonger_text (1): " in answer.out
     document = run("rules", "check", "--against-records", "--json").document("rules")["records"]

@@ -179,7 +179,7 @@ WHOLE = make_plan(
         ),
     ],
     [
-        *(finding(Code.UNCLAIMED_FILE, f"notes/{number}.txt", "no rule takes it") for number in range(7)),
+        *(finding(Code.UNCLAIMED_FILE, f"notes/{number}.txt", "no rule matches it") for number in range(7)),
         finding(Code.MISSING_ASSET, "characters/rem", "primary › icon names 'x'", Severity.ERROR),
     ],
 )
@@ -219,8 +219,8 @@ error  missing_asset (1): assets that a record names and that are nowhere
   To do: mend it
     characters/rem: primary › icon names 'x'
 
-note  unclaimed_file (7): files that no rule takes
-  no rule takes it
+note  unclaimed_file (7): files that no rule matches
+  no rule matches it
   To do: mend it
     notes/0.txt
     notes/1.txt
