@@ -216,7 +216,7 @@ def _spelled(reason: str) -> str:
     return reason.replace("_", "").lower()
 
 
-def told(body: bytes) -> tuple[str, frozenset[str]]:
+def error_in(body: bytes) -> tuple[str, frozenset[str]]:
     """Returns the message in the body of an error answer, and its reasons; for any other body, its beginning as one
     line."""
     try:

@@ -86,7 +86,7 @@ def _variables(told: Notice, code: int) -> dict[str, str]:
 def _run(command: str, document: bytes, variables: dict[str, str], timeout: float) -> str:
     """Runs the command line of the user, as cron would. Returns what went wrong; empty if nothing did."""
     try:
-        told = subprocess.Popen(
+        process = subprocess.Popen(
             command,
             shell=True,
             stdin=subprocess.PIPE,
@@ -100,30 +100,30 @@ def _run(command: str, document: bytes, variables: dict[str, str], timeout: floa
         return f"could not be run: {error}"
     # A thread writes, because `communicate` on Windows writes before it looks at the clock: once the pipe is full, a
     # command that reads nothing would block the run for ever.
-    threading.Thread(target=_feed, args=(told, document), name="notify", daemon=True).start()
+    threading.Thread(target=_feed, args=(process, document), name="notify", daemon=True).start()
     try:
-        code = ended(told, timeout)
+        code = ended(process, timeout)
     except (subprocess.TimeoutExpired, KeyboardInterrupt) as error:
-        _stop(told)
+        _stop(process)
         timed_out = isinstance(error, subprocess.TimeoutExpired)
         return f"took longer than {timeout:g} s and was stopped" if timed_out else "was interrupted"
     return f"exited with {code}" if code else ""
 
 
-def _feed(told: subprocess.Popen[bytes], document: bytes) -> None:
-    assert told.stdin is not None
-    with suppress(OSError), told.stdin:  # it need not read its input
-        told.stdin.write(document)
+def _feed(process: subprocess.Popen[bytes], document: bytes) -> None:
+    assert process.stdin is not None
+    with suppress(OSError), process.stdin:  # it need not read its input
+        process.stdin.write(document)
 
 
-def _stop(told: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     if sys.platform == "win32":
         with suppress(OSError, subprocess.TimeoutExpired):
-            tree = ["taskkill", "/T", "/F", "/PID", str(told.pid)]
+            tree = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
             subprocess.run(tree, capture_output=True, check=False, timeout=_ENDING)
     else:
         with suppress(OSError):
-            os.killpg(told.pid, signal.SIGKILL)
-    told.kill()
+            os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
     with suppress(subprocess.TimeoutExpired):
-        told.wait(_ENDING)
+        process.wait(_ENDING)

@@ -69,8 +69,8 @@ class Nightly(msgspec.Struct, frozen=True):
         share = f'{run} apply "$PLAN" -C {mine} --rules /project/rules/asset_map.toml {options} --local-root'
         share = f"{share} {shlex.quote(f'/project/{self.root}')} --shard {task} --phase $PHASE --yes"
         share = f"mkdir -p {mine} && exec {share} {shlex.join(self.of_apply)} --log-format json"
-        told = f'{run} apply "$PLAN" -C /project {options} --merge-reports {shlex.join(FAILS)} --log-format json'
-        return " ".join(plan.split()), " ".join(share.split()), " ".join(told.split())
+        merge = f'{run} apply "$PLAN" -C /project {options} --merge-reports {shlex.join(FAILS)} --log-format json'
+        return " ".join(plan.split()), " ".join(share.split()), " ".join(merge.split())
 
     @property
     def at(self) -> str:

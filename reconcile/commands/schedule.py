@@ -88,7 +88,7 @@ def schedule(kind: str, job: Nightly) -> Schedule:
 
 def _values(job: Nightly) -> dict[str, Any]:
     variables = sorted(job.environment.items())
-    plan, share, told = job.sharded()
+    plan, share, merge = job.sharded()
     return {
         "job": job,
         "folder": str(job.project),
@@ -97,7 +97,7 @@ def _values(job: Nightly) -> dict[str, Any]:
         "due": DUE,
         "plan_command": plan,
         "apply_command": share,
-        "merge_command": told,
+        "merge_command": merge,
         "bucket": job.bucket.removeprefix("gs://").partition("/")[0],
         # An older project may have a domain before its name: example.com:studio.
         "image": f"{job.region}-docker.pkg.dev/{job.gcp_project.replace(':', '/')}/reconcile/reconcile:latest",

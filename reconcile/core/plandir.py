@@ -236,22 +236,22 @@ def merge_reports(plan: Plan, reports: Iterable[Report]) -> Report:
     ``used`` is the total of all runs.
     """
     latest: dict[str, Outcome] = {}
-    told = sorted(reports, key=lambda each: each.run_id)
-    for report in told:
+    ordered = sorted(reports, key=lambda each: each.run_id)
+    for report in ordered:
         for outcome in report.outcomes:
             known = latest.get(outcome.id)
             if known is None or known.outcome is not OutcomeKind.APPLIED:
                 latest[outcome.id] = outcome
-    spans = [(_started(each.run_id), each.seconds) for each in told]
+    spans = [(_started(each.run_id), each.seconds) for each in ordered]
     seconds = max(start + length for start, length in spans) - min(start for start, _ in spans) if spans else 0.0
     return build_report(
-        told[-1].run_id if told else "",
+        ordered[-1].run_id if ordered else "",
         (latest.get(change.id) or Outcome.of(change, OutcomeKind.NOT_STARTED, _UNTOLD) for change in plan.actions),
         plan.findings,
-        moved=sum(each.bytes for each in told),
+        moved=sum(each.bytes for each in ordered),
         seconds=round(seconds, 3),
         complete=plan.complete,
-        used=sum((each.used for each in told), Used()),
+        used=sum((each.used for each in ordered), Used()),
     )
 
 

@@ -54,7 +54,7 @@ class Counted(msgspec.Struct, frozen=True):
         return Counted(self.in_step + other.in_step, self.objects + other.objects, self.files + other.files)
 
 
-def told(value: msgspec.Struct) -> str:
+def as_line(value: msgspec.Struct) -> str:
     """Returns counts, or what was noted, as a line."""
     return msgspec.json.encode(value).decode()
 
@@ -111,12 +111,12 @@ class _GapLine(msgspec.Struct, frozen=True):
     narrower: tuple[str, ...] = ()
 
 
-def told_gap(gap: Gap) -> str:
+def gap_line(gap: Gap) -> str:
     """Returns a part that was not read as a line."""
     if isinstance(gap, Denied):
-        return told(_GapLine(store=gap.store, name=gap.name, why=Problem.of(gap.error), narrower=gap.narrower))
+        return as_line(_GapLine(store=gap.store, name=gap.name, why=Problem.of(gap.error), narrower=gap.narrower))
     folder = gap.folder
-    return told(_GapLine(folder.path.encode("utf-8", "surrogatepass"), folder.problem, folder.detail))
+    return as_line(_GapLine(folder.path.encode("utf-8", "surrogatepass"), folder.problem, folder.detail))
 
 
 def gaps_of(lines: Iterable[str]) -> list[Gap]:

@@ -39,7 +39,7 @@ from reconcile.core.way import Entries
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
-from reconcile.pipeline.beam_lines import Counted, Noted, counted, gaps_of, noted, rows_of, told
+from reconcile.pipeline.beam_lines import Counted, Noted, as_line, counted, gaps_of, noted, rows_of
 from reconcile.pipeline.beam_runner import counters_of, options_of, pipeline_of
 from reconcile.pipeline.beam_sources import (
     ReadDocuments,
@@ -89,7 +89,7 @@ class Results(msgspec.Struct, frozen=True):
     def write(self, kept: Kept) -> None:
         """Writes the result, which ``finished`` reads."""
         kept.write("rows", self.rows)
-        kept.write("counted", self.counted | "as JSON" >> beam.Map(told))
+        kept.write("counted", self.counted | "as JSON" >> beam.Map(as_line))
         kept.write("gaps", self.gaps)
         kept.write("noted", self.noted)
 

@@ -32,7 +32,7 @@ from reconcile.core.report import Problem
 from reconcile.core.rows import RemoteObject, World
 from reconcile.core.rules import AssetMap
 from reconcile.core.scan import ScanShard
-from reconcile.pipeline.beam_lines import Noted, told_gap
+from reconcile.pipeline.beam_lines import Noted, gap_line
 from reconcile.pipeline.beam_steps import COUNTERS, GAPS, document_row, noted, object_row, pack, packed, unpack
 from reconcile.pipeline.gaps import Denied, Store
 from reconcile.ports import ObjectStore
@@ -151,7 +151,7 @@ class ReadObjects(ReadParts):
         prefixes = project.asset_map.key_prefixes(())
         for found in objects_in(project.objects, part, prefixes, lambda: listed.append(True)):
             if isinstance(found, Denied):
-                yield beam.pvalue.TaggedOutput(GAPS, told_gap(found))
+                yield beam.pvalue.TaggedOutput(GAPS, gap_line(found))
             elif found.key:  # an object whose name is the bare prefix is the placeholder of a folder
                 yield packed(object_row(found))
         if listed:

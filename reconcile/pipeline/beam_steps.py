@@ -27,7 +27,7 @@ from reconcile.core.report import Problem
 from reconcile.core.rows import Agreed, Candidate, Document, KeyRow, LocalFile, RemoteObject, Row, Source, Stream, World
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.way import Entries
-from reconcile.pipeline.beam_lines import Counted, Noted, gaps_of, line, told, told_gap
+from reconcile.pipeline.beam_lines import Counted, Noted, as_line, gap_line, gaps_of, line
 from reconcile.pipeline.gaps import Denied, Extent, Unread
 from reconcile.pipeline.observe import first_of
 from reconcile.pipeline.reducers import KeyCounts
@@ -80,7 +80,7 @@ def unpacked(values: Iterable[bytes]) -> list[Row]:
 
 def noted(found: Noted) -> Any:
     """Returns what a worker notes as an element of the output for that."""
-    return beam.pvalue.TaggedOutput(NOTED, told(found))
+    return beam.pvalue.TaggedOutput(NOTED, as_line(found))
 
 
 def object_row(found: RemoteObject) -> Row:
@@ -104,7 +104,7 @@ class Files(beam.DoFn):  # type: ignore[misc]
     def process(self, element: bytes) -> Iterator[Any]:
         file: LocalFile = unpack(element)
         if file.path.endswith("/"):
-            yield beam.pvalue.TaggedOutput(GAPS, told_gap(Unread(file)))
+            yield beam.pvalue.TaggedOutput(GAPS, gap_line(Unread(file)))
         else:
             # Under its path: under which key it belongs may depend on the known ids.
             yield packed(Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file)))
@@ -177,9 +177,9 @@ def entries_seen(element: Keyed, entries: Entries) -> Iterator[str]:
     """What a document says of where the entries are, as a line that many documents have in common."""
     fields = unpack(element[1]).value.fields
     if entries.top in fields:
-        yield told(Noted(has_entries=True))
+        yield as_line(Noted(has_entries=True))
     elif (meant := entries.meant([fields])) is not None:
-        yield told(Noted(array=meant.path))
+        yield as_line(Noted(array=meant.path))
 
 
 class FilesByKey(WithIds):

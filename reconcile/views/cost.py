@@ -23,7 +23,7 @@ def show_estimate(terminal: Terminal, estimate: Estimate | None, *, verbose: boo
     """Writes what applying a plan takes, as a sentence; if ``verbose``, also as a table with what making it took."""
     if estimate is not None:
         seconds = "" if estimate.seconds is None else f"; about {_time(estimate.seconds)} at the speed of the last runs"
-        sentence = f"To apply it: {told(estimate.applying)}{seconds}."
+        sentence = f"To apply it: {usage_text(estimate.applying)}{seconds}."
         _show(terminal, sentence, ("", "this plan", "to apply it"), estimate.looking, estimate.applying, verbose)
 
 
@@ -31,11 +31,11 @@ def show_used(terminal: Terminal, used: Used | None, *, verbose: bool = False) -
     """Writes what a run has used to make its changes, as a sentence; if ``verbose``, also as a table with what it used
     to look first."""
     if used is not None:
-        sentence = f"Used: {told(used.applying)}."
+        sentence = f"Used: {usage_text(used.applying)}."
         _show(terminal, sentence, ("", "to look", "to apply"), used.looking, used.applying, verbose)
 
 
-def told(usage: Usage) -> str:
+def usage_text(usage: Usage) -> str:
     """Returns a text such as ``48.2 kB sent, 3 class A and 2 class B requests, 1 document read and 1 written``."""
     return ", ".join(_parts(usage)) or "no requests"
 

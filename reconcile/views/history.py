@@ -11,7 +11,7 @@ import msgspec
 
 from reconcile.core.history import UNFINISHED, History, PastChange, PastOutcome, PastRun
 from reconcile.views import words
-from reconcile.views.cost import told
+from reconcile.views.cost import usage_text
 from reconcile.views.report import short
 from reconcile.views.terminal import Piece, Terminal
 
@@ -89,7 +89,7 @@ def _show_run(terminal: Terminal, run: PastRun) -> None:
     terminal.line(("Bucket   ", "dim"), run.bucket)
     terminal.line(("Records  ", "dim"), run.records)
     if run.used is not None and run.used.applying:
-        terminal.line(("Used     ", "dim"), told(run.used.applying))
+        terminal.line(("Used     ", "dim"), usage_text(run.used.applying))
     if run.status == UNFINISHED:
         terminal.prose("It did not come to its end: it was killed, or it is still at work.", style="yellow")
     terminal.line()

@@ -16,7 +16,7 @@ from reconcile.core.rows import World as Place
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
-from reconcile.pipeline.beam_lines import Noted, told, told_gap
+from reconcile.pipeline.beam_lines import Noted, as_line, gap_line
 from reconcile.pipeline.beam_run import Inputs, finished, judged, opened
 from reconcile.pipeline.beam_sources import Range, objects_in, ranges
 from reconcile.pipeline.gaps import Denied
@@ -54,8 +54,8 @@ def planned(
             created("objects", [steps.packed(steps.object_row(each)) for each in objects]),
             created("states", [steps.packed(steps.state_row(each)) for each in world.agreed.all()]),
             created("ids", list(seen.roster.known_ids)),
-            created("gaps of listings", [told_gap(each) for each in found if isinstance(each, Denied)]),
-            created("noted of listings", [told(Noted(listed=True)) for _ in listed]),
+            created("gaps of listings", [gap_line(each) for each in found if isinstance(each, Denied)]),
+            created("noted of listings", [as_line(Noted(listed=True)) for _ in listed]),
         )
         judged(inputs, seen.context, at_hand).write(kept)
     return finished(world, seen, kept, silent).plan

@@ -22,7 +22,7 @@ from reconcile.core.cost import (
     request_class,
     seconds_for,
 )
-from reconcile.views.cost import show_estimate, show_used, told
+from reconcile.views.cost import show_estimate, show_used, usage_text
 from reconcile.views.terminal import Terminal
 from tests.kit import plans
 
@@ -172,7 +172,7 @@ def test_what_was_taken_is_counted_once() -> None:
     ],
 )
 def test_what_is_used_is_said_in_a_sentence_without_what_is_nothing(usage: Usage, expected: str) -> None:
-    assert told(usage) == expected
+    assert usage_text(usage) == expected
 
 
 def shown(estimate: Estimate | None = None, used: Used | None = None, *, verbose: bool = False) -> str:

@@ -65,7 +65,7 @@ def test_a_page_of_a_listing(body: bytes) -> None:
 
 @given(st.binary() | (ERRORS | JSON).map(written), st.sampled_from([refusals.of_bucket, refusals.of_records]))
 def test_the_body_of_an_error(body: bytes, meaning: Any) -> None:
-    said, reasons = refusals.told(body)
+    said, reasons = refusals.error_in(body)
     assert len(said) <= 500
     assert "\n" not in said
     found = meaning(reasons, said)
@@ -93,7 +93,7 @@ def test_a_signature(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[" * 500_000, b'{"error":' + b"[" * 500_000, b"\xff" * 10_000])
 def test_an_error_that_says_nothing_is_one_short_line(body: bytes) -> None:
-    said, reasons = refusals.told(body)
+    said, reasons = refusals.error_in(body)
     assert len(said) <= 500
     assert not reasons
 

@@ -269,7 +269,7 @@ class Reads:
             return CallFailed("PERMISSION_DENIED", fault.message, fault=fault, unsent=True)
         if status not in _STATUS:
             return Nonsense(f"{status} ({refusals.one_line(answer.reason or '')})")
-        said, _ = refusals.told(content)
+        said, _ = refusals.error_in(content)
         return CallFailed(_STATUS[status], said or answer.reason or f"status {status}", pause)
 
     def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:

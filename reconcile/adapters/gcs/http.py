@@ -195,7 +195,7 @@ class GcsClient:
 
     def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
         status = answer.status_code
-        said, reasons = refusals.told(content)
+        said, reasons = refusals.error_in(content)
         said = said or refusals.one_line(answer.reason or "") or "no reason given"
         what = f"{self.where} answered {status} ({said})" + (f" about {about!r}" if about else "")
         if (transient := of_status(answer, what, reasons)) is not None:
