@@ -15,7 +15,7 @@ from reconcile.core.moment import Moment
 from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
 
 if TYPE_CHECKING:
-    from reconcile.core.journal import Line, Past, RunStarted
+    from reconcile.core.journal import JournaledRun, Line, RunStarted
 
 Progress = Callable[[int], None]
 """Called with the number of bytes that were just sent or received; negative if a retry starts over."""
@@ -219,10 +219,10 @@ class Journals(Protocol):
     def begin(self, run: RunStarted) -> RunLog:
         """Starts the journal of a run. Raises JournalError, in which case nothing has been changed yet."""
 
-    def read(self, run_id: str) -> Past | None:
+    def read(self, run_id: str) -> JournaledRun | None:
         """Returns one run, or None. Raises JournalError if it cannot be read."""
 
-    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[JournaledRun]:
         """Yields every run, newest first. One that cannot be read raises JournalError, or is added to ``missed``."""
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.lanes import Lanes, Limit
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import RETRIES, Budget
@@ -186,7 +186,7 @@ class OpenProject(RunFacts, Closing):
             settings.root,
             ignore=settings.ignore,
             rules=settings.asset_map.templates,
-            looks=self.options.looks or Looks(settings.settle, on_wait=waiting),
+            looks=self.options.looks or FirstLooks(settings.settle, on_wait=waiting),
             cache=self.state,
             on_progress=lambda size: self._listener(Advanced(Phase.LISTING, 0, size)),
             settled=frozenset(note.path for note in self.options.notes),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.meter import RequestListener
 from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.notes import Note
@@ -46,7 +46,7 @@ class RunOptions(msgspec.Struct, frozen=True):
     makes_root: bool = False
     keeps_journal: bool = True
     notes: tuple[Note, ...] = ()
-    looks: Looks | None = None
+    looks: FirstLooks | None = None
     memory: int = MEMORY
     spill: Path | None = None
     scans: tuple[Path, ...] = ()

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from reconcile.adapters.dialing import Connection, Route, dropped, is_socks, login, show, undialed
-from reconcile.adapters.meter import Ended, Watch, unheard
+from reconcile.adapters.meter import OnEnd, Watch, unheard
 from reconcile.adapters.network import WayFault, fault_here, fault_of_proxy, proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.adapters.refusals import one_line
@@ -45,7 +45,7 @@ class Streamed(Protocol):
     def __iter__(self) -> Iterator[bytes]: ...
 
 
-class How(Enum):
+class FailureKind(Enum):
     """The ways in which a request fails."""
 
     SILENT = "silent"
@@ -66,7 +66,7 @@ class Failed(Portable, Exception):
     ``reached`` says that there was a connection.
     """
 
-    def __init__(self, how: How, why: str, fault: WayFault | None = None, *, reached: bool = True) -> None:
+    def __init__(self, how: FailureKind, why: str, fault: WayFault | None = None, *, reached: bool = True) -> None:
         super().__init__(why)
         self.how = how
         self.why = why
@@ -77,7 +77,7 @@ class Failed(Portable, Exception):
 class Reply:
     """The answer to one request. Close it unless it is read to its end."""
 
-    def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None], ended: Ended) -> None:
+    def __init__(self, response: http.client.HTTPResponse, give_back: Callable[[bool], None], ended: OnEnd) -> None:
         self._response = response
         self._give_back: Callable[[bool], None] | None = give_back
         self._ended = ended
@@ -122,7 +122,7 @@ class Reply:
                 for piece in self.pieces(time.monotonic() + within):
                     size += len(piece)
                     if size > LONGEST_ANSWER:
-                        raise Failed(How.TOO_LONG, f"its answer has more than {LONGEST_ANSWER:,} bytes")
+                        raise Failed(FailureKind.TOO_LONG, f"its answer has more than {LONGEST_ANSWER:,} bytes")
                     pieces.append(piece)
             finally:
                 self.close()
@@ -149,13 +149,13 @@ class Reply:
         try:
             yield from unpacked(packed, sys.maxsize)
         except BadEncoding as error:
-            raise Failed(How.SILENT, f"its answer {error}") from error
+            raise Failed(FailureKind.SILENT, f"its answer {error}") from error
 
 
 def _timed(pieces: Iterator[bytes], until: float) -> Iterator[bytes]:
     for piece in pieces:
         if time.monotonic() > until:
-            raise Failed(How.SLOW, "its answer was not whole in time")
+            raise Failed(FailureKind.SLOW, "its answer was not whole in time")
         yield piece
 
 
@@ -285,7 +285,7 @@ class Http:
             parts = urlsplit(url)
             route = self._route(parts.scheme, parts.netloc)
         except ValueError as error:
-            raise Failed(How.NO_URL, str(error)) from error
+            raise Failed(FailureKind.NO_URL, str(error)) from error
         target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         if route.proxy is None or route.scheme == "https" or is_socks(route.proxy):
             return route, target, {}
@@ -340,7 +340,7 @@ class Http:
         except (OSError, http.client.HTTPException, ValueError) as error:
             if route.proxy is not None and not isinstance(error, ssl.SSLError) and fault_here(error) is None:
                 fault = fault_of_proxy(route.proxy, error, route.origin)
-                raise Failed(How.SILENT, fault.message, fault, reached=False) from error
+                raise Failed(FailureKind.SILENT, fault.message, fault, reached=False) from error
             raise _failed(error, reached=False) from error
         return connection
 
@@ -373,15 +373,15 @@ def _failed(error: Exception, *, reached: bool = True) -> Failed:
     fault, why = fault_here(error), words(error)
     match error:
         case http.client.IncompleteRead():
-            return Failed(How.SILENT, "its answer breaks off", fault)
+            return Failed(FailureKind.SILENT, "its answer breaks off", fault)
         case ssl.SSLError() if not isinstance(error, TimeoutError):
-            return Failed(How.TLS, why, fault, reached=reached)
+            return Failed(FailureKind.TLS, why, fault, reached=reached)
         case TimeoutError():
-            return Failed(How.SLOW, why, fault, reached=reached)
+            return Failed(FailureKind.SLOW, why, fault, reached=reached)
         case http.client.InvalidURL() | UnicodeError():  # its text may repeat the URL, which may be a secret
-            return Failed(How.NO_URL, "it holds characters that no URL has", reached=False)
+            return Failed(FailureKind.NO_URL, "it holds characters that no URL has", reached=False)
         case _:
-            return Failed(How.SILENT, why, fault, reached=reached)
+            return Failed(FailureKind.SILENT, why, fault, reached=reached)
 
 
 def words(error: BaseException) -> str:

@@ -20,7 +20,7 @@ OF_A_RECORD = 2
 """Operations that writing a record counts as, because the record is read just before."""
 
 
-class Ended(Protocol):
+class OnEnd(Protocol):
     """The callback for the end of a request, called once.
 
     It gets the status, or one word for how the request failed, and whether it can have reached the server.
@@ -29,7 +29,7 @@ class Ended(Protocol):
     def __call__(self, outcome: str, *, reached: bool = True) -> None: ...
 
 
-Watch: TypeAlias = Callable[[str, str], Ended]
+Watch: TypeAlias = Callable[[str, str], OnEnd]
 """Called when a request begins, with its method and URL."""
 
 
@@ -131,18 +131,18 @@ class Meter:
             now = self._clock()
             return [Silence(store, now - since) for store, since in self._silent.items()]
 
-    def bucket(self, method: str, url: str) -> Ended:
+    def bucket(self, method: str, url: str) -> OnEnd:
         """Watches a request to the bucket, which counts by its class."""
         self._wait("object_reads" if method == "GET" else "object_writes")
         usage = Usage(**{request_class(method, urlsplit(url).path): 1})
         return self._watched(method, url, usage, BUCKET)
 
-    def other(self, method: str, url: str) -> Ended:
+    def other(self, method: str, url: str) -> OnEnd:
         """Watches a request that costs nothing by itself: for a token, or for documents, which are counted on
         arrival."""
         return self._watched(method, url, Usage(), RECORDS if _OF_DOCUMENTS in url else urlsplit(url).netloc)
 
-    def write(self, document: str) -> Ended:
+    def write(self, document: str) -> OnEnd:
         """Watches a request that writes one document."""
         self._wait("records", operations=OF_A_RECORD)
         return self._watched("Commit", document, Usage(document_writes=1), RECORDS)
@@ -170,7 +170,7 @@ class Meter:
         with self._lock:
             self._total += usage
 
-    def _watched(self, method: str, where: str, usage: Usage, store: str) -> Ended:
+    def _watched(self, method: str, where: str, usage: Usage, store: str) -> OnEnd:
         began = self._clock()
         with self._lock:
             self._asking[store] += 1
@@ -205,7 +205,7 @@ class Meter:
         to.heard(asked)
 
 
-def unheard(_method: str, _url: str) -> Ended:
+def unheard(_method: str, _url: str) -> OnEnd:
     """A ``Watch`` that does nothing."""
     return _silent
 

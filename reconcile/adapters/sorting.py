@@ -1,10 +1,10 @@
 """Sorts more rows than fit in their memory; the rest is spilled to files in a folder.
 
-Spill   how much memory the rows of one planning may use, and the folder for the rest
-Sorter  rows in order of a key: in memory as they are, beyond that packed as tuples
-Tuples  flat tuples in order of their first item: a list, and sorted runs in a file that are merged while reading
-ranges  reads sorted runs or listings, one range of keys at a time
-Shelf   documents that are read more than once, in the order in which they came
+Spill          how much memory the rows of one planning may use, and the folder for the rest
+Sorter         rows in order of a key: in memory as they are, beyond that packed as tuples
+Tuples         flat tuples in order of their first item: a list, and sorted runs in a file that are merged while reading
+ranges         reads sorted runs or listings, one range of keys at a time
+DocumentSpool  documents that are read more than once, in the order in which they came
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ def _merged(runs: Sequence[SortedRows]) -> Iterator[list[Flat]]:
         yield sorted(chain.from_iterable(found), key=itemgetter(0))
 
 
-class Shelf:
+class DocumentSpool:
     """Documents that can be read more than once, in the order in which they came: all, or some by id.
 
     Raises SpillError.

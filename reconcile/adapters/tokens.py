@@ -30,7 +30,7 @@ _NOWHERE = (
 )
 
 
-class Lack(Enum):
+class TokenProblem(Enum):
     """The reasons why there is no token."""
 
     MISSING = "missing"
@@ -47,7 +47,7 @@ class NoToken(Portable, Exception):
     """Raised if no token can be fetched: ``why`` in words, and the ``fault`` on the way to its server if that is the
     reason."""
 
-    def __init__(self, lack: Lack, why: str, fault: WayFault | None = None) -> None:
+    def __init__(self, lack: TokenProblem, why: str, fault: WayFault | None = None) -> None:
         super().__init__(why)
         self.lack = lack
         self.why = why
@@ -127,7 +127,7 @@ class Tokens:
             self._found().before_request(self._request, method, url, found)
         if not all(value.isascii() and value.isprintable() for value in found.values()):
             # http.client would refuse it with a message that repeats the token.
-            raise NoToken(Lack.UNREADABLE, "a token holds characters that no header has")
+            raise NoToken(TokenProblem.UNREADABLE, "a token holds characters that no header has")
         return found
 
     def _found(self) -> Any:
@@ -210,15 +210,15 @@ def _lack(error: Exception) -> NoToken:
     cause = next((each for each in chain(error) if isinstance(each, Failed)), None)
     match error:
         case DefaultCredentialsError():
-            return NoToken(Lack.MISSING, NOBODY if _NOWHERE in str(error) else str(error))
+            return NoToken(TokenProblem.MISSING, NOBODY if _NOWHERE in str(error) else str(error))
         case GoogleAuthError() if isinstance(error, TransportError) or error.retryable:
-            return NoToken(Lack.PASSING, words(error), cause.fault if cause is not None else None)
+            return NoToken(TokenProblem.PASSING, words(error), cause.fault if cause is not None else None)
         case GoogleAuthError():
-            return NoToken(Lack.REFUSED, words(error), cause.fault if cause is not None else None)
+            return NoToken(TokenProblem.REFUSED, words(error), cause.fault if cause is not None else None)
         case OSError():
-            return NoToken(Lack.PASSING, words(error), fault_here(error))
+            return NoToken(TokenProblem.PASSING, words(error), fault_here(error))
         case _:
-            return NoToken(Lack.UNREADABLE, f"an answer cannot be read ({type(error).__name__})")
+            return NoToken(TokenProblem.UNREADABLE, f"an answer cannot be read ({type(error).__name__})")
 
 
 def default_credentials(scopes: Sequence[str], request: Any) -> Any:

@@ -53,7 +53,7 @@ _LOGIN = re.compile(r"(//|^)[^/]*@")
 _SECRET = ("PASSWORD", "SECRET", "TOKEN")
 
 
-class Carried(msgspec.Struct, frozen=True):
+class JobVariables(msgspec.Struct, frozen=True):
     """The variables that go into the job, and the names of those that do not because they hold a secret. More people
     read a schedule than an environment."""
 
@@ -61,7 +61,7 @@ class Carried(msgspec.Struct, frozen=True):
     secret: tuple[str, ...]
 
 
-def carried(environ: Mapping[str, str]) -> Carried:
+def carried(environ: Mapping[str, str]) -> JobVariables:
     """Picks the variables, with paths made absolute, because a scheduler starts the job in another folder. Raises
     UsageError for an endpoint with a login in it."""
     found = {name: value for name, value in environ.items() if _is_honoured(name)}
@@ -72,7 +72,7 @@ def carried(environ: Mapping[str, str]) -> Carried:
                 hint="set the endpoint in the rules file, without one",
             )
     secret = tuple(sorted(name for name, value in found.items() if _holds_secret(name, value)))
-    return Carried({name: _absolute(name, value) for name, value in found.items() if name not in secret}, secret)
+    return JobVariables({name: _absolute(name, value) for name, value in found.items() if name not in secret}, secret)
 
 
 def _is_honoured(name: str) -> bool:

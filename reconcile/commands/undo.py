@@ -29,7 +29,7 @@ from reconcile.core.edit import Verdict
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.findings import LOST_SINCE, RECORD_GONE, UNLISTED_SINCE, make
-from reconcile.core.journal import Past, Touched
+from reconcile.core.journal import JournaledRun, Touched
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import OutcomeKind, Report
 from reconcile.core.revert import revert
@@ -53,7 +53,7 @@ class Undoing(msgspec.Struct, frozen=True):
     wanted: dict[str, Touched]
 
 
-def find_run(journal: Journals, name: str) -> Past:
+def find_run(journal: Journals, name: str) -> JournaledRun:
     """Finds the run with this id, or whose id begins or ends with this name; ``last`` is the newest run. Raises
     UsageError, and JournalError if the journal cannot be read, because what is unknown is not absent."""
     whole = journal.read(name)
@@ -76,7 +76,7 @@ def _is_called(run_id: str, name: str) -> bool:
     return run_id.startswith(name) or run_id.rpartition("-")[2] == name
 
 
-def find_undoable(journal: Journals, name: str, scope: Scope) -> Past:
+def find_undoable(journal: Journals, name: str, scope: Scope) -> JournaledRun:
     """Finds a run like ``find_run``. Raises UsageError, too, if the name is ``last`` and the newest run changed no
     field of a character in scope."""
     found = find_run(journal, name)
@@ -93,17 +93,17 @@ def find_undoable(journal: Journals, name: str, scope: Scope) -> Past:
     )
 
 
-def _wrote(past: Past, scope: Scope) -> bool:
+def _wrote(past: JournaledRun, scope: Scope) -> bool:
     return any(scope.takes_character(document) for _, document, _ in past.touched())
 
 
-def describe(past: Past) -> str:
+def describe(past: JournaledRun) -> str:
     """Describes a run: its id, its command, and when it began."""
     asked = f"`{past.run.command}`, " if past.run.command else ""
     return f"{past.run.run_id} ({asked}{past.run.started})"
 
 
-def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
+def survey(project: OpenProject, past: JournaledRun, scope: Scope) -> Undoing:
     """Reads the records that the run wrote, and plans to put back the fields that are still as the run left them.
     Raises UsageError for a run on other stores, and what the stores raise."""
     _check_stores(project, past)
@@ -113,7 +113,7 @@ def survey(project: OpenProject, past: Past, scope: Scope) -> Undoing:
 class _UndoSurvey:
     """One survey of the records: collects the changes that put fields back, and the findings."""
 
-    def __init__(self, project: OpenProject, past: Past, scope: Scope) -> None:
+    def __init__(self, project: OpenProject, past: JournaledRun, scope: Scope) -> None:
         self._project = project
         self._past = past
         self._scope = scope
@@ -251,7 +251,7 @@ def execute(
     return run(project, undoing.plan, editor_of, listener=listener, stop=stop, command=command, undoes=undoing.run_id)
 
 
-def _check_stores(project: OpenProject, past: Past) -> None:
+def _check_stores(project: OpenProject, past: JournaledRun) -> None:
     theirs, ours = past.run.stores, project.stores
     for name in ("records", "records_endpoint"):
         if getattr(theirs, name) != getattr(ours, name):
@@ -263,7 +263,7 @@ def _check_stores(project: OpenProject, past: Past) -> None:
 
 
 def _as_they_are(
-    project: OpenProject, past: Past, scope: Scope
+    project: OpenProject, past: JournaledRun, scope: Scope
 ) -> Iterator[tuple[World, str, Mapping[str, Any] | None, list[Touched]]]:
     """Yields each document that the run wrote, with its present fields (None if it is gone) and what was touched, in
     order."""
@@ -282,7 +282,7 @@ def _as_they_are(
             yield world, document, found.get(document), touched_there
 
 
-def _in_bucket(past: Past, scope: Scope) -> str:
+def _in_bucket(past: JournaledRun, scope: Scope) -> str:
     """Returns the counts of what the run wrote in the bucket, as text; empty if it wrote nothing."""
     wrote = Counter(
         "content type" if each.outcome.kind == "set_metadata" else "object"
@@ -293,7 +293,7 @@ def _in_bucket(past: Past, scope: Scope) -> str:
     return " and ".join(many(count, what) for what, count in sorted(wrote.items()))
 
 
-def _made(past: Past, scope: Scope) -> Iterable[Any]:
+def _made(past: JournaledRun, scope: Scope) -> Iterable[Any]:
     left = {each.outcome.id for each in past.outcomes if each.outcome.outcome.value != "applied"}
     return [
         made for made in past.made if made.id not in left and scope.takes_character(made.document.rpartition("/")[2])

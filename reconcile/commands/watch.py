@@ -26,7 +26,7 @@ from reconcile.adapters.meter import RequestListener
 from reconcile.adapters.room import no_room
 from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
-from reconcile.commands.watch_teller import Pulse, Teller, WatchListener
+from reconcile.commands.watch_teller import Heartbeat, Teller, WatchListener
 from reconcile.config.settings import Settings
 from reconcile.core.bandwidth import UNLIMITED, Timetable
 from reconcile.core.changes import Code, Finding, Severity
@@ -36,7 +36,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import OutcomeKind, Report, Status, remaining
 from reconcile.core.size import many
-from reconcile.core.watch_report import EventKind, Standing, WatchState
+from reconcile.core.watch_report import EventKind, OpenFindings, WatchState
 from reconcile.core.watching import (
     EVERY,
     LAST_LOCK_RETRY,
@@ -142,9 +142,9 @@ class Watcher:
         self._clock = clock
         self._sources = Sources(settings, lambda settings: folder(settings, options.poll), clock)
         self._agenda = Agenda(settle=settings.settle, every=options.every, now=clock(), jitter=jitter)
-        pulse = Pulse(HealthFile(settings.project) if options.apply else None, self._agenda, clock)
+        pulse = Heartbeat(HealthFile(settings.project) if options.apply else None, self._agenda, clock)
         self._teller = Teller(listener, pulse)
-        self._standing = Standing()
+        self._standing = OpenFindings()
         self._known: frozenset[str] = frozenset()
         self._unmade = False
         """Whether changes are planned that are not made, because this watcher only plans."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from reconcile.adapters.files import Stamp, stamp_of
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.config.settings import Incomplete, Settings
 from reconcile.core.changes import canonical
@@ -82,6 +82,6 @@ def folder_of(settings: Settings, poll: Poll) -> FolderWatch:
     )
 
 
-def _looks(settings: Settings, clock: Callable[[], float]) -> Looks:
+def _looks(settings: Settings, clock: Callable[[], float]) -> FirstLooks:
     """Returns an empty memory of new files. Passes do not wait for files to settle: the agenda does."""
-    return Looks(settings.settle, clock=clock, sleep=None)
+    return FirstLooks(settings.settle, clock=clock, sleep=None)

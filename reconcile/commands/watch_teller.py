@@ -30,7 +30,7 @@ SILENT_AFTER = 300.0
 WatchListener: TypeAlias = Callable[[WatchEvent], None]
 
 
-class Pulse:
+class Heartbeat:
     """The signs of life of a watcher, from any of its threads. Without a file none are written."""
 
     def __init__(self, file: HealthFile | None, agenda: Agenda, clock: Callable[[], float]) -> None:
@@ -87,7 +87,7 @@ class Teller:
     ``is_idle`` says whether the last event was that there is nothing to do.
     """
 
-    def __init__(self, listener: WatchListener, pulse: Pulse) -> None:
+    def __init__(self, listener: WatchListener, pulse: Heartbeat) -> None:
         self.pulse = pulse
         self.is_idle = False
         self._listener = listener

@@ -82,7 +82,7 @@ def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
     return absolute(Path(named)) if named else project / RULES
 
 
-class Given(msgspec.Struct, frozen=True):
+class SourcedValue(msgspec.Struct, frozen=True):
     """A value with its source, so that an error names the flag, the variable or the line."""
 
     text: str
@@ -92,7 +92,7 @@ class Given(msgspec.Struct, frozen=True):
     variable: str = ""
 
     @classmethod
-    def of(cls, flags: Overrides, env: Mapping[str, str], table: Table, key: str, default: str = "") -> Given:
+    def of(cls, flags: Overrides, env: Mapping[str, str], table: Table, key: str, default: str = "") -> SourcedValue:
         """Returns the flag if given, else the variable, else the table's value."""
         name = f"{table.name}_{key}"
         variable = f"RECONCILE_{name.upper()}"
@@ -120,7 +120,7 @@ def disk_path(text: str, error: Callable[[str, str], ReconcileError]) -> Path:
         raise error(f"there is no home folder for {text!r}", "the folder's whole path") from failure
 
 
-def endpoint(project: Path, given: Given, *, http: bool) -> str:
+def endpoint(project: Path, given: SourcedValue, *, http: bool) -> str:
     """Returns an endpoint for adapters: ``file:`` and an absolute folder, http(s) for GCS, host:port for Firestore."""
     text = given.text
     if text.startswith("file:"):

@@ -17,7 +17,7 @@ import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.config.assets import read_asset_map, read_ignore
-from reconcile.config.environment import Given, Overrides, disk_path, emulators, endpoint, rules_path
+from reconcile.config.environment import Overrides, SourcedValue, disk_path, emulators, endpoint, rules_path
 from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.core.changes import Code
 from reconcile.core.context import Replacing, Typing
@@ -155,7 +155,7 @@ def parse(
 
 def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
     project = named.resolve()
-    pick = partial(Given.of, given, env)
+    pick = partial(SourcedValue.of, given, env)
     top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
@@ -221,7 +221,7 @@ def _index(table: Table, entries: Entries) -> str:
     return name
 
 
-def _absolute(project: Path, root: Given) -> Path:
+def _absolute(project: Path, root: SourcedValue) -> Path:
     if not root.text.strip():
         raise root.error("the local root is empty", '"output", or the folder that the workflows write')
     return project / disk_path(root.text, root.error)
@@ -236,7 +236,7 @@ def _previous_roots(local: Table) -> tuple[str, ...]:
     return roots
 
 
-def _parsed(given: Given, parse: Callable[[str], Any], example: str) -> Any:
+def _parsed(given: SourcedValue, parse: Callable[[str], Any], example: str) -> Any:
     try:
         return parse(given.text)
     except ValueError as error:

@@ -11,7 +11,7 @@ import msgspec
 
 from reconcile.core.changes import document_id
 from reconcile.core.cost import Used
-from reconcile.core.journal import ChangeEnded, Past, RecordMade, Touched
+from reconcile.core.journal import ChangeEnded, JournaledRun, RecordMade, Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts
 from reconcile.core.rows import World
@@ -102,7 +102,7 @@ class History(msgspec.Struct, frozen=True):
     total: int
 
 
-def past_run(past: Past, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
+def past_run(past: JournaledRun, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
     """Returns the summary of a run; ``whole`` with its changes, limited to the scope if one is given."""
     end = past.end
     counted = Counter(each.outcome.outcome.value for each in past.outcomes)
@@ -127,7 +127,7 @@ def past_run(past: Past, *, whole: bool = False, scope: Scope | None = None) -> 
     )
 
 
-def touches(past: Past, scope: Scope) -> bool:
+def touches(past: JournaledRun, scope: Scope) -> bool:
     """Whether a run did anything for the characters and asset types in scope."""
     return scope == Scope() or any(_is_in(each, scope) for each in _changes(past))
 
@@ -138,7 +138,7 @@ def _is_in(change: PastChange, scope: Scope) -> bool:
     )
 
 
-def _changes(past: Past) -> Iterator[PastChange]:
+def _changes(past: JournaledRun) -> Iterator[PastChange]:
     fields = {touched.id: (line.world, line.document, touched) for line in past.fields for touched in line.touched}
     made = {each.id: each for each in past.made}
     for each in past.outcomes:

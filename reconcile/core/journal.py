@@ -129,7 +129,7 @@ Line: TypeAlias = RunStarted | FieldsTouched | RecordMade | ChangeEnded | RunEnd
 LineT = TypeVar("LineT", bound=Line)
 
 
-class Past(msgspec.Struct, frozen=True):
+class JournaledRun(msgspec.Struct, frozen=True):
     """One run as recorded in its journal. ``end`` is None for a run that did not finish.
 
     ``unread`` counts lines that no run writes, which are skipped; a torn last line, which a kill leaves, does not
@@ -165,14 +165,14 @@ def encode(line: Line) -> bytes:
     return msgspec.json.encode(line, enc_hook=repr) + b"\n"
 
 
-def past(data: bytes) -> Past | None:
+def past(data: bytes) -> JournaledRun | None:
     """Returns the run in a journal file, or None if the file has no ``RunStarted`` of this format."""
     lines = [_line(raw) for raw in data.split(b"\n")]
     run = next(_of(RunStarted, lines), None)
     if run is None or run.format != FORMAT:
         return None
     *_, end = (None, *_of(RunEnded, lines))
-    return Past(
+    return JournaledRun(
         run,
         fields=tuple(_of(FieldsTouched, lines)),
         made=tuple(_of(RecordMade, lines)),

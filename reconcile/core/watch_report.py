@@ -87,7 +87,7 @@ class WatchHealth(msgspec.Struct, frozen=True):
     incomplete: int
 
 
-class Standing:
+class OpenFindings:
     """The errors and warnings that passes have found and that still exist, the most severe first."""
 
     def __init__(self) -> None:

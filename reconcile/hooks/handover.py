@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.system import current
 from reconcile.config.environment import RULES, find_project
@@ -38,7 +38,7 @@ _UNMET = (Code.MISSING_RECORD, Code.AMBIGUOUS_FIELD)
 """Findings about a character after which a later run may have something to do for its files."""
 _UNWRITTEN = (Code.MISSING_RECORD, Code.MALFORMED_RECORD)
 """Findings about a record because of which a field cannot get the upserted file."""
-_SEEN: dict[tuple[Path, float], Looks] = {}
+_SEEN: dict[tuple[Path, float], FirstLooks] = {}
 _REMEMBERED = 3600.0
 """Seconds for which the last look at a file is kept."""
 
@@ -178,10 +178,10 @@ def below_root(folder: Path, file: str) -> str:
     )
 
 
-def _looks(settings: Settings) -> Looks:
+def _looks(settings: Settings) -> FirstLooks:
     """Returns what calls of this process have seen of other files. A call knows that its own files are complete, and
     does not make its workflow wait for others: a later call takes those, if they are unchanged by then."""
-    found = _SEEN.setdefault((settings.root, settings.settle), Looks(settings.settle, sleep=None))
+    found = _SEEN.setdefault((settings.root, settings.settle), FirstLooks(settings.settle, sleep=None))
     found.prune(time.monotonic() - _REMEMBERED)
     return found
 

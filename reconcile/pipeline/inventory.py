@@ -9,7 +9,7 @@ from functools import cached_property
 
 import msgspec
 
-from reconcile.adapters.sorting import Keyed, Shelf, Sorter, Spill
+from reconcile.adapters.sorting import DocumentSpool, Keyed, Sorter, Spill
 from reconcile.core.context import Context
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted
 from reconcile.core.plan import Scope
@@ -57,7 +57,7 @@ class Inventory:
                 scope,
                 listener,
                 partial=partial,
-                shelve=lambda found: Shelf(spill, found),
+                shelve=lambda found: DocumentSpool(spill, found),
                 remembered=skip is not None,
             ),
             trace,
@@ -121,7 +121,7 @@ class Inventory:
 
     def records(self) -> Iterator[Row]:
         documents = self.roster.documents
-        if self.shortcut is not None and isinstance(documents, Shelf):
+        if self.shortcut is not None and isinstance(documents, DocumentSpool):
             documents = documents.some(self.shortcut.judges)
         return (Row(Stream.RECORD, each.id, each) for each in documents)
 

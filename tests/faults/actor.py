@@ -29,7 +29,7 @@ from reconcile.core.errors import (
     StoreUnavailable,
     Uncertain,
 )
-from reconcile.core.journal import FieldsTouched, Line, Past, RecordMade, RunStarted
+from reconcile.core.journal import FieldsTouched, JournaledRun, Line, RecordMade, RunStarted
 from reconcile.core.moment import Moment
 from reconcile.core.rows import Agreed, Document, LocalFile, RemoteObject
 from reconcile.ports import DesiredObject, Progress, RunLog
@@ -532,10 +532,10 @@ class _Journal:
         self._actor.maybe_die("begin the journal, done")
         return log
 
-    def read(self, run_id: str) -> Past | None:
+    def read(self, run_id: str) -> JournaledRun | None:
         return self._actor.disk.journals.read(run_id)
 
-    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[JournaledRun]:
         return self._actor.disk.journals.runs(missed)
 
     def _fill(self, what: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.pipeline.planner import survey
 from tests.kit.rig import COSPLAY, KEY, LARGE, OLD, OTHER, SIZES, VIDEO, Rig, as_furnished, by_kind, furnish, results
@@ -166,7 +166,7 @@ def test_a_file_that_is_still_being_written_is_left_for_the_next_run(rig: Rig) -
         now[0] += seconds
         file.write_bytes(b"more of it")
 
-    with rig.open(Looks(2.0, clock=lambda: now[0], sleep=write_on)) as project:
+    with rig.open(FirstLooks(2.0, clock=lambda: now[0], sleep=write_on)) as project:
         plan = survey(project).plan
     assert plan.actions == ()
     assert "unsettled_file" in [finding.code.value for finding in plan.findings]

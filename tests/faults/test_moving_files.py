@@ -13,7 +13,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.gcs.upload import CHUNK
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.core.changes import Code
 from reconcile.core.errors import ExitCode
 from reconcile.core.events import Advanced, Event, Phase
@@ -340,7 +340,7 @@ def test_what_is_new_and_still_being_written_waits_for_the_next_run(place: Place
         now[0] += seconds
         place.file.write_bytes(place.data)
 
-    looks = Looks(2.0, clock=lambda: now[0], sleep=write_on)
+    looks = FirstLooks(2.0, clock=lambda: now[0], sleep=write_on)
     with place.bench.open(RunOptions(looks=looks)) as project:
         plan = survey(project).plan
     assert place.path not in {action.key for action in plan.actions}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from reconcile import Project
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.commands.demo_media import png
 from reconcile.commands.watch import Watcher, WatchOptions
@@ -138,7 +138,7 @@ class Folder:
 
 def know(folder: Path) -> None:
     """An earlier run has looked at the files that are there."""
-    with Project.open(folder).opened(RunOptions(looks=Looks(0))) as project:
+    with Project.open(folder).opened(RunOptions(looks=FirstLooks(0))) as project:
         assert len(list(project.files.walk())) >= 3
 
 

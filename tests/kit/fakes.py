@@ -12,7 +12,7 @@ from crc32c import crc32c
 
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import JournalError, SourceChanged, SourceError, StoreError, StoreUnavailable, Uncertain
-from reconcile.core.journal import Line, Past, RunStarted, encode, past
+from reconcile.core.journal import JournaledRun, Line, RunStarted, encode, past
 from reconcile.core.media import content_type
 from reconcile.core.moment import Moment
 from reconcile.core.names import fold, nfc
@@ -370,10 +370,10 @@ class Journals:
         log.write(run)
         return log
 
-    def read(self, run_id: str) -> Past | None:
+    def read(self, run_id: str) -> JournaledRun | None:
         return past(self.files.get(run_id, b""))
 
-    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[JournaledRun]:
         """Newest first, as they were begun."""
         found = (self.read(run_id) for run_id in reversed(self.files))
         return (each for each in found if each is not None)

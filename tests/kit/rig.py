@@ -19,7 +19,7 @@ import pytest
 from reconcile import Project
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.store import DEADLINE, PAGE_SIZE, GcsObjectStore
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.config.environment import Overrides
 from reconcile.config.settings import load
 from reconcile.core.events import Event
@@ -58,7 +58,7 @@ class Died(BaseException):
 
 def open_without_waits(
     project: Project,
-    looks: Looks | None = None,
+    looks: FirstLooks | None = None,
     *,
     endpoint: str | None = None,
     deadline: float = DEADLINE,
@@ -148,7 +148,7 @@ class Rig:
 
     # -- running --
 
-    def open(self, looks: Looks | None = None) -> OpenProject:
+    def open(self, looks: FirstLooks | None = None) -> OpenProject:
         """The project as a process opens it, but that it passes no time where it would wait between two tries."""
         overrides = Overrides(replace=self.replace)
         return open_without_waits(

@@ -10,7 +10,7 @@ from pathlib import Path
 import crc32c
 import pytest
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
@@ -74,7 +74,7 @@ class Tree:
     def source(
         self,
         *,
-        looks: Looks | None = None,
+        looks: FirstLooks | None = None,
         clock: Callable[[], int] = an_hour_on,
         on_progress: Callable[[int], None] | None = None,
         settled: Collection[str] = (),
@@ -83,7 +83,7 @@ class Tree:
         return LocalFiles(
             self.root,
             ignore=IGNORE,
-            looks=looks or Looks(0),
+            looks=looks or FirstLooks(0),
             cache=self.cache,
             clock=clock,
             on_progress=on_progress,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from crc32c import crc32c
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.digest import encode_crc32c
 from tests.kit.small_project import make_project, open_records, write
@@ -179,7 +179,7 @@ def test_a_folder_and_a_link_that_take_turns_never_let_an_outside_file_be_hashed
     try:
         rows = []
         for _ in range(300):
-            source = LocalFiles(project / "output", ignore=(), looks=Looks(0), cache=_NothingKnown())
+            source = LocalFiles(project / "output", ignore=(), looks=FirstLooks(0), cache=_NothingKnown())
             rows += list(source.walk())
             rows += list(source.lookup(["characters/evil.png", "characters/ai_hoshino.png"]))
     finally:

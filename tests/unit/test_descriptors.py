@@ -15,7 +15,7 @@ from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 from reconcile.adapters.gcs.failures import Transient, of_failed
 from reconcile.adapters.jsondb.store import JsonDatabase
 from reconcile.adapters.lean_http import Failed, Http
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.core.errors import LocalDatabaseError, ReconcileError, SourceError, StoreUnavailable
@@ -39,7 +39,7 @@ class NoCache:
 
 
 def open_files(root: Path) -> LocalFiles:
-    return LocalFiles(root, ignore=(), looks=Looks(0), cache=NoCache())  # type: ignore[arg-type]
+    return LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=NoCache())  # type: ignore[arg-type]
 
 
 @contextmanager

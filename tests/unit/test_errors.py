@@ -18,9 +18,9 @@ import pytest
 
 import reconcile
 from reconcile.adapters.firestore.calls import CallFailed
-from reconcile.adapters.lean_http import Failed, How
+from reconcile.adapters.lean_http import Failed, FailureKind
 from reconcile.adapters.network import Fault, WayFault
-from reconcile.adapters.tokens import Lack, NoToken
+from reconcile.adapters.tokens import NoToken, TokenProblem
 from reconcile.core import errors
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
@@ -31,8 +31,10 @@ STARTS = [name for name in ("spawn", "fork", "forkserver") if name in multiproce
 MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     NotUploaded: lambda: NotUploaded(StoreUnavailable("it is down", hint="wait"), "a.png", {"b.png": "gs://b/b.png"}),
     CallFailed: lambda: CallFailed("UNAVAILABLE", "it is down", 3.0),
-    Failed: lambda: Failed(How.SLOW, "it is down", WayFault(Fault.PASSING, "it is down", "wait"), reached=False),
-    NoToken: lambda: NoToken(Lack.PASSING, "it is down"),
+    Failed: lambda: Failed(
+        FailureKind.SLOW, "it is down", WayFault(Fault.PASSING, "it is down", "wait"), reached=False
+    ),
+    NoToken: lambda: NoToken(TokenProblem.PASSING, "it is down"),
 }
 """How those are made that do not take one text."""
 

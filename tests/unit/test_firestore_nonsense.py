@@ -18,9 +18,9 @@ from reconcile.adapters.firestore.calls import CallFailed, Collected, Nonsense, 
 from reconcile.adapters.firestore.json_rows import _AT_ONCE, LONGEST_ELEMENT
 from reconcile.adapters.firestore.messages import token
 from reconcile.adapters.firestore.paging import PAGE
-from reconcile.adapters.firestore.rest import Reads
+from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.firestore.wire import Wire
+from reconcile.adapters.firestore.wire import CollectionWriter
 from reconcile.adapters.retry import Traffic
 from reconcile.core.errors import ReconcileError, StoreError, StoreUnavailable, Uncertain
 from reconcile.core.moment import Moment
@@ -87,9 +87,9 @@ def close_all() -> None:
 def store_at(url: str, transport: Any = None, *, deadline: float = 5.0) -> FirestoreRecordStore:
     """A store that reads there; it closes all that were opened before."""
     close_all()
-    reads = Reads(PLACE, url, deadline=deadline)
+    reads = CollectionReader(PLACE, url, deadline=deadline)
     traffic = Traffic(20.0, clock=SkippingClock())
-    OPEN.append(FirestoreRecordStore(reads, lambda: Wire(transport, PLACE), "firestore://p", traffic))
+    OPEN.append(FirestoreRecordStore(reads, lambda: CollectionWriter(transport, PLACE), "firestore://p", traffic))
     return OPEN[-1]
 
 
@@ -328,7 +328,7 @@ def test_a_list_that_breaks_off_anywhere_counts_for_what_came_whole(at: int) -> 
     body = json.dumps(rows).encode()
     whole = sum(len(json.dumps(rows[: count + 1])) - 1 <= at for count in range(3))
     with RawServer([answer(body[:at])]) as server:
-        reads = Reads(PLACE, server.url, deadline=5)
+        reads = CollectionReader(PLACE, server.url, deadline=5)
         call = reads.query(Span(), PAGE, 5, Moment(), whole=True)
         came = []
         if at < len(body):
@@ -405,7 +405,7 @@ def test_a_read_time_that_is_not_one_is_no_moment(told: Any) -> None:
     document = {"name": f"{PREFIX}rem", "updateTime": "2026-01-01T00:00:00Z"}
     at = Moment()
     with RawServer(answer(json.dumps([{"document": document, "readTime": told}]).encode())) as server:
-        reads = Reads(PLACE, server.url, deadline=5.0)
+        reads = CollectionReader(PLACE, server.url, deadline=5.0)
         try:
             asked = reads.query(Span(), 1, 5.0, at, whole=True)
             if told == 5:

@@ -13,14 +13,14 @@ import pytest
 from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_lack
 from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.gcs.store import GcsObjectStore
-from reconcile.adapters.lean_http import Failed, How
+from reconcile.adapters.lean_http import Failed, FailureKind
 from reconcile.adapters.tokens import NoToken, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer
 
 
-@pytest.mark.parametrize("kind", list(How))
-def test_each_way_to_fail_is_an_error_of_ours(kind: How) -> None:
+@pytest.mark.parametrize("kind", list(FailureKind))
+def test_each_way_to_fail_is_an_error_of_ours(kind: FailureKind) -> None:
     ours = of_failed(Failed(kind, "so it went"), "gs://b")
     assert isinstance(ours, ReconcileError)
     assert "gs://b" in ours.message
@@ -49,8 +49,8 @@ def test_what_is_raised_for_want_of_a_token_is_an_error_of_ours(foreign: Excepti
 
 
 def test_a_lost_answer_leaves_a_doubt_and_a_refused_connection_none() -> None:
-    lost = of_failed(Failed(How.SILENT, "reset"), "gs://b")
-    never = of_failed(Failed(How.SLOW, "timed out", reached=False), "gs://b")
+    lost = of_failed(Failed(FailureKind.SILENT, "reset"), "gs://b")
+    never = of_failed(Failed(FailureKind.SLOW, "timed out", reached=False), "gs://b")
     assert isinstance(lost, Transient)
     assert isinstance(never, Transient)
     assert (lost.doubt, lost.reached) == (Doubt.LOST, True)

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from requests.utils import get_environ_proxies, select_proxy
 
-from reconcile.adapters.lean_http import Failed, How, Http
+from reconcile.adapters.lean_http import Failed, FailureKind, Http
 from reconcile.adapters.network import proxy_for
 from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.core.errors import ConfigError
@@ -207,19 +207,19 @@ def test_a_forked_process_does_not_share_the_connections_of_its_parent(plain: py
 @pytest.mark.parametrize(
     ("body", "how", "said"),
     [
-        (b"", How.SILENT, "closed connection"),
-        (b"nonsense\r\n\r\n", How.SILENT, "nonsense"),
-        (answer(b"short", b"Content-Length: 99"), How.SILENT, "breaks off"),
-        (answer(b"5\r\nshort\r\n", b"Transfer-Encoding: chunked"), How.SILENT, "breaks off"),
-        (answer(b"5\r\nsh", b"Transfer-Encoding: chunked"), How.SILENT, "breaks off"),
-        (answer(b"zz\r\n", b"Transfer-Encoding: chunked"), How.SILENT, "breaks off"),
-        (answer(b"-5\r\nshort", b"Transfer-Encoding: chunked"), How.SILENT, ""),
-        (answer(b"no gzip", b"Content-Encoding: gzip"), How.SILENT, "gzip"),
-        (answer(gzip.compress(BODY)[:-9], b"Content-Encoding: gzip"), How.SILENT, "gzip"),
+        (b"", FailureKind.SILENT, "closed connection"),
+        (b"nonsense\r\n\r\n", FailureKind.SILENT, "nonsense"),
+        (answer(b"short", b"Content-Length: 99"), FailureKind.SILENT, "breaks off"),
+        (answer(b"5\r\nshort\r\n", b"Transfer-Encoding: chunked"), FailureKind.SILENT, "breaks off"),
+        (answer(b"5\r\nsh", b"Transfer-Encoding: chunked"), FailureKind.SILENT, "breaks off"),
+        (answer(b"zz\r\n", b"Transfer-Encoding: chunked"), FailureKind.SILENT, "breaks off"),
+        (answer(b"-5\r\nshort", b"Transfer-Encoding: chunked"), FailureKind.SILENT, ""),
+        (answer(b"no gzip", b"Content-Encoding: gzip"), FailureKind.SILENT, "gzip"),
+        (answer(gzip.compress(BODY)[:-9], b"Content-Encoding: gzip"), FailureKind.SILENT, "gzip"),
     ],
     ids=range(9),
 )
-def test_an_answer_that_breaks_off_is_none(http: Http, body: bytes, how: How, said: str) -> None:
+def test_an_answer_that_breaks_off_is_none(http: Http, body: bytes, how: FailureKind, said: str) -> None:
     with RawServer(body) as server, pytest.raises(Failed) as caught:
         http.ask("GET", server.url)
     assert caught.value.how is how
@@ -248,7 +248,7 @@ def test_a_whole_answer_comes_however_it_is_sent(http: Http, body: bytes) -> Non
 def test_an_answer_without_end_ends(http: Http, start: bytes) -> None:
     with RawServer(Endless(start, b"x" * 1024 * 1024)) as server, pytest.raises(Failed) as caught:
         http.ask("GET", server.url)
-    assert caught.value.how is How.TOO_LONG
+    assert caught.value.how is FailureKind.TOO_LONG
     assert f"{LONGEST_ANSWER:,}" in caught.value.why
 
 
@@ -266,7 +266,7 @@ def test_packed_bytes_that_come_to_nothing_slowly_are_not_waited_for(http: Http)
         answered = http.ask("GET", server.url, stream=True)
         with pytest.raises(Failed) as caught:
             answered.whole(0.2)
-    assert caught.value.how is How.SLOW
+    assert caught.value.how is FailureKind.SLOW
 
 
 @pytest.mark.parametrize("piece", [b"X-More: 1\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"])
@@ -280,7 +280,7 @@ def test_bytes_that_drip_are_not_waited_for(start: bytes) -> None:
     slow = Http(deadline=0.2, connections=1)
     with RawServer(Endless(start, b"x"), pause=0.05) as server, pytest.raises(Failed) as caught:
         slow.ask("GET", server.url)
-    assert caught.value.how in (How.SLOW, How.SILENT)
+    assert caught.value.how in (FailureKind.SLOW, FailureKind.SILENT)
     slow.close()
 
 
@@ -290,7 +290,7 @@ def test_what_is_no_url_is_told_without_repeating_its_secrets(http: Http, url: s
     with pytest.raises(Failed) as caught:
         http.ask("GET", f"{url}?signature=geheim")
     assert "geheim" not in str(caught.value)
-    assert caught.value.how is How.NO_URL or not caught.value.reached
+    assert caught.value.how is FailureKind.NO_URL or not caught.value.reached
 
 
 def test_a_port_where_nobody_listens_was_never_reached(http: Http) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.core.names import fold
@@ -393,7 +393,7 @@ RULES = (Template("characters/{char_id}.png"), Template(".thumbs/{char_id}.png")
 def test_what_programs_leave_is_neither_walked_nor_looked_up_nor_opened(tree: Tree) -> None:
     for path in ("characters/._mika.png", "characters/.AppleDouble/mika.png", ".thumbs/mika.png", ".cache/mika.png"):
         tree.put(path)
-    source = LocalFiles(tree.root, ignore=(), looks=Looks(0), cache=Cache(), rules=RULES)
+    source = LocalFiles(tree.root, ignore=(), looks=FirstLooks(0), cache=Cache(), rules=RULES)
     assert [file.path for file in source.walk()] == [".thumbs/mika.png"]
     assert list(source.lookup(["characters/._mika.png", ".cache/mika.png"])) == []
     with pytest.raises(SourceChanged), source.open("characters/._mika.png"):
@@ -407,7 +407,7 @@ def test_a_folder_that_no_rule_can_reach_need_not_be_readable(ordinary: Tree) ->
     ordinary.put("lost+found/a")
     for name in ("private", "characters", "lost+found"):
         (ordinary.root / name).chmod(0)
-    source = LocalFiles(ordinary.root, ignore=(), looks=Looks(0), cache=Cache(), rules=RULES)
+    source = LocalFiles(ordinary.root, ignore=(), looks=FirstLooks(0), cache=Cache(), rules=RULES)
     assert [(file.path, file.problem) for file in source.walk()] == [
         ("characters/", FileProblem.UNREADABLE),
         ("private/", FileProblem.UNCLAIMED),

@@ -20,7 +20,7 @@ from reconcile.adapters.local import wire
 from reconcile.adapters.local.apart import MOST_HELD, WalkProcess, command, is_possible
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Miss, Row
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.walking import Walk
 from reconcile.adapters.state.store import State
@@ -79,14 +79,14 @@ class World:
         self.state.flush()
         return paths
 
-    def files(self, looks: Looks | None = None, on_progress: Callable[[int], None] | None = None) -> LocalFiles:
+    def files(self, looks: FirstLooks | None = None, on_progress: Callable[[int], None] | None = None) -> LocalFiles:
         rules = [Template(rule) for rule in RULES]
         self.opened.append(
             LocalFiles(
                 self.root,
                 ignore=IGNORE,
                 rules=rules,
-                looks=looks or Looks(0),
+                looks=looks or FirstLooks(0),
                 cache=self.state,
                 clock=an_hour_on,
                 on_progress=on_progress,
@@ -244,11 +244,11 @@ def test_new_files_are_waited_for_once(world: World) -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    waits = world.expected(looks=Looks(2.0, clock=lambda: now[0], sleep=sleep))
+    waits = world.expected(looks=FirstLooks(2.0, clock=lambda: now[0], sleep=sleep))
     assert [file.problem for file in waits.walk()] == [None] * 6
     assert slept == [2.0]
     world.put("newer.png")
-    unsettled = world.expected(looks=Looks(2.0, clock=lambda: now[0], sleep=None))
+    unsettled = world.expected(looks=FirstLooks(2.0, clock=lambda: now[0], sleep=None))
     assert [file.path for file in unsettled.walk() if file.problem is FileProblem.UNSETTLED] == ["newer.png"]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.core.rows import FileProblem
 from tests.kit.tree import Cache, Tree, crc, posix
@@ -164,7 +164,7 @@ def test_a_walk_that_is_given_up_stops_reading(tree: Tree) -> None:
 
 @pytest.mark.skipif(not Path("/sys/kernel/fscaps").exists(), reason="needs a file shorter than it says")
 def test_a_file_shorter_than_it_says_is_not_believed() -> None:
-    [found] = LocalFiles(Path("/sys/kernel"), ignore=(), looks=Looks(0), cache=Cache()).lookup(["fscaps"])
+    [found] = LocalFiles(Path("/sys/kernel"), ignore=(), looks=FirstLooks(0), cache=Cache()).lookup(["fscaps"])
     assert (found.problem, found.crc32c) == (FileProblem.UNSETTLED, None)
 
 

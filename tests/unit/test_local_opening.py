@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters import opening as local_open
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.posix import System
 from reconcile.adapters.system import current, using
@@ -137,7 +137,7 @@ def test_a_root_that_is_a_link_is_the_users_own_choice(tree: Tree, tmp_path: Pat
     tree.put("d/a.png", b"body")
     link = tmp_path / "link"
     link.symlink_to(tree.root)
-    source = LocalFiles(link, ignore=(), looks=Looks(0), cache=Cache())
+    source = LocalFiles(link, ignore=(), looks=FirstLooks(0), cache=Cache())
     assert [row.path for row in source.walk()] == ["d/a.png"]
     with source.open("d/a.png") as file:
         assert file.read() == b"body"
@@ -147,7 +147,7 @@ def test_a_root_that_is_a_link_is_the_users_own_choice(tree: Tree, tmp_path: Pat
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file whose reading fails")
 @pytest.mark.parametrize("read", [lambda file: file.read(), lambda file: file.read(9)])
 def test_a_disk_that_fails_while_a_file_is_read_is_a_source_error(read: Callable[[object], bytes]) -> None:
-    source = LocalFiles(Path("/proc/self"), ignore=(), looks=Looks(0), cache=Cache())
+    source = LocalFiles(Path("/proc/self"), ignore=(), looks=FirstLooks(0), cache=Cache())
     with source.open("mem") as file, pytest.raises(SourceError, match="mem could not be read") as failure:
         read(file)
     assert isinstance(failure.value.__cause__, OSError)

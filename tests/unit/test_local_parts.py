@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from tests.kit.tree import Cache, an_hour_on
 
@@ -43,7 +43,7 @@ def whole_tree(root: Path, paths: set[str]) -> LocalFiles:
         if not file.exists() and not any(part in (".", "..") for part in path.split("/")):
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(path)
-    return LocalFiles(root, ignore=["*.tmp"], looks=Looks(0), cache=Cache(), clock=an_hour_on)
+    return LocalFiles(root, ignore=["*.tmp"], looks=FirstLooks(0), cache=Cache(), clock=an_hour_on)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the other systems take twins for one name")

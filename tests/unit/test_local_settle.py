@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.system import current
 from reconcile.commands.demo_media import mp4, png
@@ -50,12 +50,12 @@ class Folder:
         self.now += seconds
         self.meanwhile()
 
-    def looks(self, settle: float = SETTLE, *, waits: bool = True) -> Looks:
+    def looks(self, settle: float = SETTLE, *, waits: bool = True) -> FirstLooks:
         sleep = self.sleep if waits else None
         told = lambda count, seconds: self.told.append((count, seconds))  # noqa: E731
-        return Looks(settle, clock=lambda: self.now, sleep=sleep, on_wait=told)
+        return FirstLooks(settle, clock=lambda: self.now, sleep=sleep, on_wait=told)
 
-    def source(self, looks: Looks | None = None, **options: object) -> LocalFiles:
+    def source(self, looks: FirstLooks | None = None, **options: object) -> LocalFiles:
         """What one run reads with."""
         return LocalFiles(
             self.root,

@@ -12,7 +12,7 @@ from typing import NoReturn
 import pytest
 
 from reconcile.adapters.firestore.calls import Collected
-from reconcile.adapters.firestore.rest import Reads
+from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.gcs.failures import of_lack
 from reconcile.adapters.gcs.store import GcsObjectStore
@@ -98,7 +98,7 @@ def read(endpoint: str) -> StoreError:
 
 def read_far() -> StoreError:
     """What reading the records far away raises, without credentials."""
-    reads = Reads(Collected.of("p", "d", "c"), FAR, deadline=0.3)
+    reads = CollectionReader(Collected.of("p", "d", "c"), FAR, deadline=0.3)
     return failed(FirestoreRecordStore(reads, no_writes, "firestore://p/d/c", Traffic(0.3)))
 
 

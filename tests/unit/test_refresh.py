@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.state.store import State
 from reconcile.core.changes import Upload
@@ -244,7 +244,7 @@ def test_the_files_in_memory_answer_as_a_real_folder_does(tmp_path: Path, prefix
             world.file(path, data, at=10**9)
         (root / "b" / "link").symlink_to(tmp_path / "elsewhere")
         world.files.stops["b/link/"] = FileProblem.SYMLINK
-        real = LocalFiles(root, ignore=(), looks=Looks(0), cache=state)
+        real = LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=state)
         asked = ["a/x.png", "b/link/x.png", "b/none.png", "b/empty.png", "none/x.png"]
 
         assert _plain(world.files.walk(prefixes)) == _plain(real.walk(prefixes))

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters import sorting
-from reconcile.adapters.sorting import Shelf, Sorter, Spill
+from reconcile.adapters.sorting import DocumentSpool, Sorter, Spill
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.changes import canonical
 from reconcile.core.errors import SpillError
@@ -150,7 +150,7 @@ def test_a_shelf_gives_its_documents_in_their_order_as_often_as_they_are_asked_f
 ) -> None:
     folder = tmp_path_factory.mktemp("spill")
     with Spill(memory, lambda: folder) as spill:
-        shelf = Shelf(spill, documents)
+        shelf = DocumentSpool(spill, documents)
 
         assert repr(list(shelf)) == repr(documents)
         assert repr(list(zip(shelf, shelf, strict=True))) == repr(list(zip(documents, documents, strict=True)))
@@ -258,7 +258,7 @@ from reconcile import Project, RunOptions
 from reconcile.adapters import sorting
 from reconcile.pipeline.planner import survey
 
-merged = sorting.Shelf.__iter__
+merged = sorting.DocumentSpool.__iter__
 
 def dying(self):
     if self._file is not None:
@@ -266,7 +266,7 @@ def dying(self):
         os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
     return merged(self)
 
-sorting.Shelf.__iter__ = dying
+sorting.DocumentSpool.__iter__ = dying
 options = RunOptions(memory=0, spill=Path(sys.argv[2]) if len(sys.argv) > 2 else None)
 with Project.open(sys.argv[1]).opened(options) as project:
     survey(project)

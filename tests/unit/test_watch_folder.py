@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile.adapters.local.hearing import LATE, RECHECK_EVERY, RECHECK_LOST, Hearing
+from reconcile.adapters.local.hearing import LATE, RECHECK_EVERY, RECHECK_LOST, HeardPaths
 from reconcile.adapters.local.watching import POLL_EVERY, FolderWatch, filesystem
 from reconcile.core.watching import Poll, Seen
 from tests.kit.windows import on_each_system  # noqa: F401
@@ -210,10 +210,10 @@ def test_after_a_change_without_an_event_the_listening_begins_anew_and_looks_are
 
 
 def test_an_event_may_come_before_the_look_or_a_while_after_it(clock: Clock) -> None:
-    hearing = Hearing(clock)
-    hearing.told(["before.png", "folder"])
+    hearing = HeardPaths(clock)
+    hearing.heard(["before.png", "folder"])
     hearing.looked(["before.png", "after.png", "folder/deep/a.png", "never.png"])
-    hearing.told(["after.png"])
+    hearing.heard(["after.png"])
     assert hearing.lost(nobody_writes) == []
     clock.now += LATE
     assert hearing.lost(nobody_writes) == ["never.png"]
@@ -222,8 +222,8 @@ def test_an_event_may_come_before_the_look_or_a_while_after_it(clock: Clock) -> 
 
 
 def test_what_was_told_of_before_an_earlier_look_is_told_of_no_more(clock: Clock) -> None:
-    hearing = Hearing(clock)
-    hearing.told(["a.png"])
+    hearing = HeardPaths(clock)
+    hearing.heard(["a.png"])
     hearing.looked(["a.png"])
     hearing.looked(["a.png"])
     clock.now += LATE
@@ -232,7 +232,7 @@ def test_what_was_told_of_before_an_earlier_look_is_told_of_no_more(clock: Clock
 
 def test_a_file_that_is_being_written_is_not_missed(clock: Clock) -> None:
     """Windows may tell of it when it is closed, and not before."""
-    hearing = Hearing(clock)
+    hearing = HeardPaths(clock)
     hearing.looked(["a.mp4"])
     clock.now += LATE
     assert hearing.lost(lambda path: path == "a.mp4") == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconcile import Project
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.system import current
 from reconcile.commands.demo_media import png
 from reconcile.commands.verify import verify
@@ -134,7 +134,7 @@ def test_a_plan_says_what_it_waits_for_and_waits_once(folder: Path) -> None:
 
     for scope_waits in ([Waiting(2, 30.0)], []):
         told.clear()
-        looks = Looks(
+        looks = FirstLooks(
             30.0, clock=lambda: now, sleep=sleep, on_wait=lambda count, seconds: told.append(Waiting(count, seconds))
         )
         with Project.open(folder).opened(RunOptions(looks=looks)) as project:

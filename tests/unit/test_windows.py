@@ -17,7 +17,7 @@ from crc32c import crc32c
 
 from reconcile.__main__ import main
 from reconcile.adapters.local.ahead import AT_ONCE
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.slices import SLICE
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.watching import FolderWatch
@@ -48,7 +48,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def source(root: Path, cache: Cache | None = None) -> LocalFiles:
-    return LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache() if cache is None else cache)
+    return LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=Cache() if cache is None else cache)
 
 
 def only(rows: Iterator[LocalFile]) -> LocalFile:
@@ -135,7 +135,7 @@ def test_a_large_file_that_is_hashed_is_replaced_renamed_and_removed_at_will(roo
                 body.seek(-1, os.SEEK_END)
                 body.write(b"x")
 
-    row = only(LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache(), on_progress=workflow).walk())
+    row = only(LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=Cache(), on_progress=workflow).walk())
     assert acted
     assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "it changed while it was hashed")
 
@@ -154,7 +154,7 @@ def test_a_small_file_that_is_open_to_be_hashed_is_renamed_removed_and_written_a
             file.write_bytes(b"other")
         acted.append(act)
 
-    row = only(LocalFiles(root, ignore=(), looks=Looks(0), cache=Cache(), on_progress=workflow).walk())
+    row = only(LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=Cache(), on_progress=workflow).walk())
     assert acted == [act]
     assert (row.problem, row.detail) == (FileProblem.UNSETTLED, "it changed while it was hashed")
 
@@ -184,7 +184,7 @@ def test_content_that_changed_under_an_old_time_is_hashed_again(root: Path) -> N
 
     def walk() -> LocalFile:  # an hour later, when no hash is doubted for its file's youth
         later = time.time_ns() + 3_600_000_000_000
-        return only(LocalFiles(root, ignore=(), looks=Looks(0), cache=cache, clock=lambda: later).walk())
+        return only(LocalFiles(root, ignore=(), looks=FirstLooks(0), cache=cache, clock=lambda: later).walk())
 
     before = walk()
     stamp = file.stat()

@@ -24,11 +24,11 @@ from reconcile.adapters.firestore.calls import (
 )
 from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
 from reconcile.adapters.firestore.values import decode_document, moment
-from reconcile.adapters.lean_http import Failed, How, Http, Reply
+from reconcile.adapters.lean_http import Failed, FailureKind, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
-from reconcile.adapters.tokens import UNIVERSE, Lack, NoToken, Tokens
+from reconcile.adapters.tokens import UNIVERSE, NoToken, TokenProblem, Tokens
 from reconcile.core.moment import Moment
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
@@ -92,7 +92,7 @@ _ENCODE = msgspec.json.Encoder()
 T = TypeVar("T", _Listed, _Got)
 
 
-class Reads:
+class CollectionReader:
     """The documents of one collection at the server ``base``, or at Google if it is empty; thread-safe.
 
     ``owner`` sends the token that makes an emulator ignore its security rules. ``deadline`` (seconds) bounds each wait
@@ -303,8 +303,8 @@ def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterat
 
 def _broken(error: Failed) -> CallFailed:
     """Returns the failed call that a failed request stands for."""
-    code = "DEADLINE_EXCEEDED" if error.how is How.SLOW else "UNAVAILABLE"
-    if error.how is How.NO_URL:
+    code = "DEADLINE_EXCEEDED" if error.how is FailureKind.SLOW else "UNAVAILABLE"
+    if error.how is FailureKind.NO_URL:
         code = "INVALID_ARGUMENT"
     if error.fault is not None and error.fault.kind is not Fault.PASSING:
         code = "PERMISSION_DENIED"  # which a retry would not change
@@ -335,9 +335,9 @@ def _seconds(delay: Any) -> float:
 
 def _without_token(error: NoToken) -> CallFailed | CredentialsMissing:
     """Returns what the lack of a token means for a call."""
-    if error.lack is Lack.MISSING:
+    if error.lack is TokenProblem.MISSING:
         return CredentialsMissing(error.why)
     if error.fault is not None:
-        return _broken(Failed(How.SILENT, error.why, error.fault, reached=False))
-    code = "UNAVAILABLE" if error.lack is Lack.PASSING else "UNAUTHENTICATED"
+        return _broken(Failed(FailureKind.SILENT, error.why, error.fault, reached=False))
+    code = "UNAVAILABLE" if error.lack is TokenProblem.PASSING else "UNAUTHENTICATED"
     return CallFailed(code, error.why[:LONGEST], unsent=True, no_token=True)

@@ -26,7 +26,7 @@ from reconcile.adapters.firestore.failures import (
     nonsense,
 )
 from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, next_page, span_of
-from reconcile.adapters.firestore.rest import Reads
+from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
@@ -45,7 +45,7 @@ from reconcile.core.moment import Moment
 from reconcile.core.rows import Document
 
 if TYPE_CHECKING:
-    from reconcile.adapters.firestore.wire import Wire
+    from reconcile.adapters.firestore.wire import CollectionWriter
 
 T = TypeVar("T")
 
@@ -61,12 +61,17 @@ class FirestoreRecordStore:
     """The documents of one collection of a Firestore database; thread-safe."""
 
     def __init__(
-        self, reads: Reads, open_writes: Callable[[], Wire], place: str, traffic: Traffic, meter: Meter | None = None
+        self,
+        reads: CollectionReader,
+        open_writes: Callable[[], CollectionWriter],
+        place: str,
+        traffic: Traffic,
+        meter: Meter | None = None,
     ) -> None:
         self._meter = meter or Meter()
         self._reads = reads
         self._open_writes = open_writes
-        self._writes: Wire | None = None
+        self._writes: CollectionWriter | None = None
         self._lock = threading.Lock()
         self._place = place
         self._traffic = traffic
@@ -108,13 +113,13 @@ class FirestoreRecordStore:
         emulator = "" if endpoint else os.environ.get(EMULATOR, "")
         base = f"http://{endpoint or emulator}" if endpoint or emulator else ""
         meter = meter or Meter()
-        reads = Reads(place, base, deadline=deadline, owner=bool(emulator), watch=meter.other)
+        reads = CollectionReader(place, base, deadline=deadline, owner=bool(emulator), watch=meter.other)
 
-        def open_writes() -> Wire:
+        def open_writes() -> CollectionWriter:
             with room.importing("firestore", shown):
-                from reconcile.adapters.firestore.wire import Wire, connect
+                from reconcile.adapters.firestore.wire import CollectionWriter, connect
 
-            return Wire(connect(project, database, endpoint), place)
+            return CollectionWriter(connect(project, database, endpoint), place)
 
         return cls(reads, open_writes, shown, Traffic(deadline, budget, clock), meter)
 
@@ -245,7 +250,7 @@ class FirestoreRecordStore:
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def _wire(self) -> Wire:
+    def _wire(self) -> CollectionWriter:
         """Returns Google's client, opened for the first write. Raises AccessDenied without credentials, and
         StoreUnavailable if the system has no room to load it."""
         with self._lock:

@@ -46,7 +46,7 @@ def connect(project: str, database: str, endpoint: str) -> Any:
         raise CredentialsMissing(str(error)) from error
 
 
-class Wire:
+class CollectionWriter:
     """The writes of one collection over a transport; thread-safe."""
 
     def __init__(self, transport: Any, place: Collected) -> None:

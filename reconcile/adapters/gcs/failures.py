@@ -7,10 +7,10 @@ from enum import IntEnum
 from typing import TypeVar
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.lean_http import Failed, How, Reply
+from reconcile.adapters.lean_http import Failed, FailureKind, Reply
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience, seconds_asked
-from reconcile.adapters.tokens import Lack, NoToken
+from reconcile.adapters.tokens import NoToken, TokenProblem
 from reconcile.core.errors import AccessDenied, ConfigError, StoreError, StoreUnavailable
 
 _TOO_MANY_REQUESTS = 429
@@ -107,15 +107,15 @@ def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | Conf
     proxy = network.proxy_for(url)
     again = network.AGAIN + (f"; it goes by {proxy}" if proxy else "")
     match error.how:
-        case How.NO_URL:
+        case FailureKind.NO_URL:
             return ConfigError(
                 f"the endpoint of {where} is not a URL that can be asked: {error.why}", hint="correct it"
             )
-        case How.TLS:
+        case FailureKind.TLS:
             return Transient(f"{where} could not be reached over TLS: {error.why}", hint=again, doubt=Doubt.LOST)
-        case How.TOO_LONG:
+        case FailureKind.TOO_LONG:
             return StoreUnavailable(f"{where} does not answer as GCS does: {error.why}", hint="check the endpoint")
-        case How.SILENT | How.SLOW:
+        case FailureKind.SILENT | FailureKind.SLOW:
             doubt = Doubt.LOST if error.reached else Doubt.NONE
             return Transient(f"{where} does not answer: {error.why}", hint=again, doubt=doubt, reached=error.reached)
 
@@ -125,10 +125,10 @@ def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
     if error.fault is not None:
         return of_the_way(error.fault, where)
     match error.lack:
-        case Lack.MISSING | Lack.REFUSED:
+        case TokenProblem.MISSING | TokenProblem.REFUSED:
             return AccessDenied(f"there are no valid credentials for {where}: {error.why}", hint=refusals.LOGIN)
-        case Lack.PASSING:
+        case TokenProblem.PASSING:
             message = f"no credentials could be fetched for {where}: {error.why}"
             return Transient(message, hint=network.AGAIN, reached=False)
-        case Lack.UNREADABLE:
+        case TokenProblem.UNREADABLE:
             return StoreUnavailable(f"{where} could not be asked: {error.why}", hint=network.AGAIN)

@@ -14,7 +14,7 @@ Look: TypeAlias = tuple[int, int, int, int]
 """Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
 
 
-class Looks:
+class FirstLooks:
     """The first look at each new file, with its time.
 
     ``settle`` is in seconds; with 0, every file is settled. Without ``sleep``, a run never waits. ``on_wait`` is called

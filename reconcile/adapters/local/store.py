@@ -19,7 +19,7 @@ from reconcile.adapters.local.folder import OpenFolders, open_below
 from reconcile.adapters.local.hashing import Hasher
 from reconcile.adapters.local.names import Folder, Listing, Prefixes
 from reconcile.adapters.local.seen import Miss, Row, identity
-from reconcile.adapters.local.settle import Looks
+from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.slices import SlicedFile
 from reconcile.adapters.local.walking import Walk
 from reconcile.adapters.opening import SourceFile, hint, reason, split
@@ -55,7 +55,7 @@ class LocalFiles:
         root: Path,
         *,
         ignore: Sequence[str],
-        looks: Looks,
+        looks: FirstLooks,
         cache: HashCache,
         rules: Sequence[Template] | None = None,
         clock: Callable[[], int] = time.time_ns,

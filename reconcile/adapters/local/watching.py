@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
-from reconcile.adapters.local.hearing import Hearing
+from reconcile.adapters.local.hearing import HeardPaths
 from reconcile.adapters.local.names import Entry, Lister
 from reconcile.adapters.local.seen import identity
 from reconcile.adapters.opening import is_text, split
@@ -71,7 +71,7 @@ class FolderWatch:
         self._identity: tuple[int, int] | None = None
         self._real = ""
         self._notify: RustNotify | None = None
-        self._hearing = Hearing(clock)
+        self._hearing = HeardPaths(clock)
         self._known: dict[str, Signature] = {}
         self._next_scan = 0.0
 
@@ -204,7 +204,7 @@ class FolderWatch:
             self._identity = None  # even if the folder exists again: it may have the same id
         found = {self._heard(change, path) for change, path in heard if change != _DELETED}
         paths = sorted(path for path in found if path is not None)
-        self._hearing.told(paths)
+        self._hearing.heard(paths)
         return Seen(tuple(paths))
 
     def _listen_again(self, lost: Sequence[str] = ()) -> Seen:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from reconcile.adapters.state.folder import StateFolder, rights
 from reconcile.core.closing import Closing
 from reconcile.core.errors import JournalError, StateError
-from reconcile.core.journal import Line, Past, RunStarted, encode, past
+from reconcile.core.journal import JournaledRun, Line, RunStarted, encode, past
 
 _SUFFIX = ".jsonl"
 _AS_OWNER = "read it as the user who made it, or give this user the folder .reconcile"
@@ -65,7 +65,7 @@ class Journal:
         """Returns the ids of the runs, oldest first. Raises JournalError if the folder cannot be read."""
         return [entry.run_id for entry in self._entries()]
 
-    def read(self, run_id: str) -> Past | None:
+    def read(self, run_id: str) -> JournaledRun | None:
         """Returns one run, or None if it does not exist or has changed nothing yet.
 
         Raises JournalError if it cannot be read, or if other users could write it: undo writes into records what it
@@ -74,7 +74,7 @@ class Journal:
         found = next((entry for entry in self._entries() if entry.run_id == run_id), None)
         return None if found is None else self._read(found)
 
-    def runs(self, missed: list[JournalError] | None = None) -> Iterator[Past]:
+    def runs(self, missed: list[JournalError] | None = None) -> Iterator[JournaledRun]:
         """Yields every run, newest first.
 
         Raises JournalError for a run that cannot be read, or adds the error to ``missed`` and continues; always raises
@@ -91,7 +91,7 @@ class Journal:
             if found is not None:
                 yield found
 
-    def _read(self, entry: _Entry) -> Past | None:
+    def _read(self, entry: _Entry) -> JournaledRun | None:
         try:
             data = self._folder.read(entry.path.name, MAX_BYTES, trusted=True)
         except OSError as error:
