@@ -75,7 +75,6 @@ class FirestoreRecordStore:
         self._lock = threading.Lock()
         self._place = place
         self._traffic = traffic
-        self._deadline = traffic.deadline
         self._written = False
         """Whether the server has ever answered a write."""
 
@@ -186,7 +185,7 @@ class FirestoreRecordStore:
     def _named(self, ids: Collection[str], at: Moment) -> Iterator[Found]:
         names = sorted({name for name in ids if id_problem(name) is None})
         for first in range(0, len(names), PAGE):
-            found = self._get(names[first : first + PAGE], None, self._deadline, at)
+            found = self._get(names[first : first + PAGE], None, self._traffic.deadline, at)
             yield from (each for _, each in sorted(found.items()) if each is not None)
 
     def _get(
@@ -290,7 +289,7 @@ class FirestoreRecordStore:
         self._enter()
         wire, ended = self._wire(), self._meter.write(self._name(document))
         try:
-            written = wire.commit(request, min(self._deadline / 2, patience.left()))
+            written = wire.commit(request, min(self._traffic.deadline / 2, patience.left()))
         except CallFailed as failure:
             ended(failure.code, reached=not failure.never_sent)
             self._note_answer(failure)
@@ -357,7 +356,7 @@ class FirestoreRecordStore:
 
     def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Found | None:
         try:
-            return self._get([document], fields, self._deadline / 2, Moment())[document]
+            return self._get([document], fields, self._traffic.deadline / 2, Moment())[document]
         except StoreError as error:
             if not doubt:
                 raise
