@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcile.adapters.sorting import BYTES, Spill
+from reconcile.adapters.sorting import BYTES, SortedRows, Spill, ranges
 from reconcile.core.errors import StoreError, StoreUnavailable
 from reconcile.core.rows import Group, Row, Stream
-from reconcile.pipeline.engine import Prefetch, SortedRows, StreamEngine, merge, ranges
+from reconcile.pipeline.engine import Prefetch, StreamEngine, merge
 
 KEYS = st.lists(st.text("abAé/", max_size=3), unique=True, max_size=8).map(sorted)
 
