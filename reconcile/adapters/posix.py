@@ -81,6 +81,14 @@ class System:
                 refused = error.errno == errno.EAGAIN
         return refused
 
+    def widen(self, pipe: int, size: int) -> None:
+        """Lets a pipe hold up to ``size`` bytes, if the system allows it."""
+        if sys.platform == "linux":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # each user has a limit for all of their pipes
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+
     # -- what a file looks like --
 
     def lstat(self, path: str) -> os.stat_result:

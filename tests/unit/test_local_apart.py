@@ -101,8 +101,8 @@ class World:
         return files
 
     def apart(self, started_by: Sequence[str] | None = None) -> WalkProcess:
-        paths = os.fsencode(self.root), os.fsencode(self.state.path)
-        return WalkProcess((paths[0], list(IGNORE), list(RULES), True, paths[1]), started_by)
+        root, hashes = os.fsencode(self.root), os.fsencode(self.state.path)
+        return WalkProcess((root, list(IGNORE), list(RULES), True, hashes, identity(self.root)), started_by)
 
     def rows(self) -> list[Row]:
         """What a walk by this process sees."""
@@ -128,6 +128,11 @@ def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, lis
     made = World(tmp_path_factory.mktemp("crowd"))
     yield made, made.many(3 * wire.ROWS + 5)
     made.close()
+
+
+def identity(root: Path) -> tuple[int, int]:
+    found = root.stat()
+    return found.st_dev, found.st_ino
 
 
 def ended(apart: WalkProcess) -> bool:
@@ -299,6 +304,19 @@ def test_it_dies_with_the_cache_of_hashes(world: World) -> None:
     assert not world.state.path.with_name("gone.db").exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux lets a pipe hold more")
+def test_a_pipe_that_may_not_be_larger_is_used_as_it_is(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    paths = world.many(10)
+    before = len(os.listdir("/proc/self/fd"))
+    monkeypatch.setattr(fcntl, "F_SETPIPE_SZ", -1)
+    with world.apart() as apart:
+        assert [row.path for row in apart.rows()] == paths
+        assert apart.came_to_end
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_no_byte_of_a_block_can_change_unseen(world: World) -> None:
     world.many(3)
     sent = b"".join(wire.blocks(world.rows()))
@@ -365,6 +383,24 @@ def test_a_root_that_another_one_took_the_place_of_is_told(world: World) -> None
         list(files.walk())
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody rename a folder that is open")
+def test_a_root_that_is_away_for_a_moment_is_walked_again(world: World) -> None:
+    paths, away = world.many(10), world.root.with_name("away")
+    moved = after(
+        f"import os\nroot, away = {str(world.root)!r}, {str(away)!r}\nread, end, folders = os.scandir, os._exit, []\n"
+        "def scandir(folder):\n"
+        "    folders.append(folder)\n"
+        "    if len(folders) == 1: return read(folder)\n"
+        "    os.rename(root, away)\n"
+        "    raise FileNotFoundError\n"
+        "def back(status):\n"
+        "    if os.path.exists(away): os.rename(away, root)\n"
+        "    end(status)\n"
+        "os.scandir, os._exit = scandir, back"
+    )
+    assert [file.path for file in world.expected(moved).walk()] == paths
+
+
 # -- its end --
 
 
@@ -418,7 +454,7 @@ def test_an_interrupt_is_not_for_it(world: World) -> None:
 PARENT = """
 import os, sys
 from reconcile.adapters.local.apart import WalkProcess
-apart = WalkProcess(({root!r}, [], None, True, {state!r}), {command!r})
+apart = WalkProcess(({root!r}, [], None, True, {state!r}, {identity!r}), {command!r})
 while apart.child is None:
     pass
 if {reads}:
@@ -434,7 +470,8 @@ sys.stdin.read()
 def test_it_ends_with_this_process(crowd: tuple[World, list[str]], reads: bool, how: signal.Signals | None) -> None:
     world, _ = crowd
     state, hangs = os.fsencode(world.state.path), writing(1, "time.sleep(600)")
-    code = PARENT.format(root=os.fsencode(world.root), state=state, command=hangs, reads=reads)
+    root = {"root": os.fsencode(world.root), "identity": identity(world.root)}
+    code = PARENT.format(**root, state=state, command=hangs, reads=reads)
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None

@@ -21,6 +21,7 @@ from reconcile.adapters.children import NO_WINDOW, is_python
 from reconcile.adapters.local import wire
 from reconcile.adapters.local.seen import Row
 from reconcile.adapters.room import has_thread
+from reconcile.adapters.system import current
 from reconcile.adapters.workers import joined
 from reconcile.core.closing import Closing
 
@@ -124,7 +125,6 @@ class WalkProcess(Closing):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=_PIPE,
-            pipesize=_PIPE,
             creationflags=NO_WINDOW,
         )
         assert child.stdin is not None
@@ -132,6 +132,7 @@ class WalkProcess(Closing):
         try:
             with self._change:
                 self.child = child
+            current().widen(child.stdout.fileno(), _PIPE)
             child.stdin.write(self._job)
             child.stdin.flush()
             while self._has_room():

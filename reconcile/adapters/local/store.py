@@ -207,7 +207,7 @@ class LocalFiles:
         except SourceError:  # the walk will report it
             return False
         self._had_root = True
-        self._apart = WalkProcess((*self._job, os.fsencode(hashes)), command), root
+        self._apart = WalkProcess((*self._job, os.fsencode(hashes), root), command), root
         return True
 
     def walk_here(self) -> None:
