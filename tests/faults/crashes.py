@@ -47,7 +47,7 @@ from tests.kit.workshop import PREFIX, open_workshop
 from tests.kit.world import windows
 from tests.servers.faults import Fault
 from tests.servers.firestore import FirestoreServer
-from tests.servers.firestore import Status as Refusal
+from tests.servers.firestore_documents import Status as Refusal
 from tests.servers.gcs import Cut, GcsServer
 
 OLD = 1_700_000_000

@@ -14,7 +14,7 @@ from google.cloud.firestore import GeoPoint
 from reconcile.core.report import OutcomeKind, Status
 from tests.kit.rig import COSPLAY, KEY, OTHER, Rig, by_kind, failed, raw, results
 from tests.kit.world import titled, windows
-from tests.servers.firestore import size_of_fields
+from tests.servers.firestore_documents import size_of_fields
 
 APPLIED, ALREADY, STALE = OutcomeKind.APPLIED, OutcomeKind.ALREADY, OutcomeKind.STALE
 FAILED, BLOCKED = OutcomeKind.FAILED, OutcomeKind.BLOCKED
