@@ -65,16 +65,17 @@ def plan_on_beam(session: Session, project: OpenProject, scope: Scoped, argument
         )
     try:
         from reconcile.pipeline.beam_run import survey
+        from reconcile.pipeline.beam_runner import options_of
     except ModuleNotFoundError as error:
         raise UsageError(
             f"--engine beam needs Apache Beam, and there is no {error.name}", hint="pip install 'reconcile[beam]'"
         ) from error
-    folders = project.options.scans
+    options, folders = options_of(arguments), project.options.scans
     with TemporaryDirectory(dir=project.spill_folder(), prefix="scan-") as folder, session.progress() as listener:
         if not folders:
             folders = (Path(folder) / "here",)
             scanning.scan(project, DiskFolder(folders[0]), "here", listener)
-        return survey(project, folders, arguments, listener).plan
+        return survey(project, folders, options, listener).plan
 
 
 def _sentence(made: scanning.Scanned) -> str:

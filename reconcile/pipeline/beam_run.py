@@ -40,7 +40,7 @@ from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
 from reconcile.pipeline.beam_lines import Counted, Noted, as_line, counted, gaps_of, noted, rows_of
-from reconcile.pipeline.beam_runner import counters_of, options_of, pipeline_of
+from reconcile.pipeline.beam_runner import counters_of, pipeline_of
 from reconcile.pipeline.beam_sources import (
     ReadDocuments,
     ReadFiles,
@@ -209,16 +209,15 @@ def _total(counts: Iterable[Counted]) -> Counted:
 
 
 def survey(
-    project: OpenProject, folders: Sequence[Path], arguments: Sequence[str], listener: Listener = silent
+    project: OpenProject, folders: Sequence[Path], options: PipelineOptions, listener: Listener = silent
 ) -> Survey:
-    """Plans everything on the runner that Beam's own ``arguments`` name. Changes nothing.
+    """Plans everything on the runner that Beam's own ``options`` name. Changes nothing.
 
     The local files are those of the scans in these folders. The objects are listed, or taken from the inventory report
-    if the project has one. What may not be read stays unknown. Raises UsageError for arguments that Beam rejects and
+    if the project has one. What may not be read stays unknown. Raises UsageError for a runner that there is not, and
     for a scan or a report that is not whole, StoreError and SourceError if a world cannot be read or the run fails, and
     whatever ``opened`` raises.
     """
-    options = options_of(arguments)
     seen = opened(project, listener)
     listener(PhaseStarted(Phase.LISTING))
     temporary = options.view_as(GoogleCloudOptions).temp_location

@@ -47,11 +47,13 @@ Range = tuple[str, str]
 
 
 class ReportFile(msgspec.Struct, frozen=True):
-    """One file of a report: where the report is, the file's key there, and the name of the manifest."""
+    """One file of a report: where the report is, the file's key there, the name of the manifest, and how many rows all
+    files have."""
 
     root: BucketRoot
     shard: str
     manifest: str
+    records: int
 
 
 class SomeIds(msgspec.Struct, frozen=True):
@@ -171,6 +173,8 @@ class ReadReport(ReadParts):
             closing(read_file(folder, part.root, part.shard, part.manifest)) as chunks,
         ):
             for found in rows.objects(uri, chunks, project.bucket, spill.file):
+                if rows.rows > part.records:  # of all files together: more would only be sorted for nothing
+                    break
                 if found.key:
                     yield packed(object_row(found))
         yield noted(Noted(listed=True, rows=rows))
@@ -233,4 +237,4 @@ def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
 
 def files_of(report: InventoryReport) -> list[ReportFile]:
     """Returns the files of a report, for ``ReadReport``."""
-    return [ReportFile(report.root, shard, report.name) for shard in report.shards]
+    return [ReportFile(report.root, shard, report.name, report.records) for shard in report.shards]
