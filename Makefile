@@ -28,9 +28,9 @@ demo: run-venv ## the whole scenario on embedded stores: sample media, plan, app
 test: dev-venv ## all tests, on several cores
 	@PYTHONDONTWRITEBYTECODE= $(PY) -m pytest $(PARALLEL) $(ARGS) # the processes that tests start need not compile then
 
-beam-test: python ## the tests of --engine beam, in an environment of their own (.venv-beam)
+beam-test: python ## the tests of --engine beam and of Parquet reports, in an environment of their own (.venv-beam)
 	@$(PYTHON) -m tools.make_venv beam
-	@.venv-beam/$(notdir $(BIN))/python -m pytest -W default tests/beam $(ARGS)
+	@.venv-beam/$(notdir $(BIN))/python -m pytest -W default tests/beam tests/unit/test_inventory.py $(ARGS)
 
 bench: dev-venv ## whole commands beside rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
 	@$(PY) -m tests.benchmarks.table $(ARGS)
