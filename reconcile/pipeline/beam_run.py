@@ -245,7 +245,7 @@ def _run(
     try:
         kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
         with begun as pipeline:
-            judged(_inputs(pipeline, project, seen, folders, kept), seen.context).write(kept)
+            judged(inputs_of(pipeline, project, seen, folders, kept), seen.context).write(kept)
     except ReconcileError:
         raise
     except Exception as error:
@@ -254,7 +254,7 @@ def _run(
     return kept, noted(kept.lines("noted")).refused
 
 
-def _inputs(
+def inputs_of(
     pipeline: beam.Pipeline, project: OpenProject, seen: BeamInventory, folders: Sequence[Path], kept: Kept
 ) -> Inputs:
     """Has the workers read the worlds, one part for each element. Raises UsageError for a scan that is not whole."""

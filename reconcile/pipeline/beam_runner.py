@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections import Counter
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -48,4 +49,7 @@ def counters_of(result: PipelineResult) -> dict[str, int]:
         found = result.metrics().query(beam.metrics.MetricsFilter().with_namespace(COUNTERS))["counters"]
     except NotImplementedError:
         return {}
-    return {each.key.metric.name: each.result for each in found if each.result}
+    counts = Counter[str]()
+    for each in found:  # a step has a counter of its own
+        counts[each.key.metric.name] += each.result or 0
+    return dict(counts)

@@ -10,11 +10,18 @@ import pytest
 
 pytest.importorskip("apache_beam", reason="reconcile[beam] is not installed")
 
+from reconcile.adapters.shared_folder import DiskFolder
+from reconcile.commands.scanning import scan
 from reconcile.core.errors import AccessDenied, ConfigError
+from reconcile.core.events import Advanced, Event, Phase, silent
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.planfile import dumps
 from reconcile.core.ramp import Rates
+from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
+from reconcile.pipeline.beam_run import finished, inputs_of, judged, opened
+from reconcile.pipeline.beam_run import survey as survey_on_beam
+from reconcile.pipeline.beam_runner import counters_of, options_of, pipeline_of
 from reconcile.pipeline.beam_sources import DOCUMENTS, ReadDocuments, SomeIds, some_ids
 from reconcile.pipeline.beam_steps import pack
 from reconcile.pipeline.planner import survey
@@ -130,6 +137,33 @@ def test_workers_together_read_records_no_faster_than_the_ramp_allows(count: int
     if count == 200_000:
         within = [sum(len(part.ids) for part in parts if part.after < minute * 60) for minute in (1, 5, 6)]
         assert within == [pytest.approx(allowed, abs=DOCUMENTS) for allowed in (30_000, 150_000, 195_000)]
+
+
+def test_the_counters_of_a_run_tell_what_was_read_and_judged(tmp_path: Path) -> None:
+    with ClosedProject.open(make_project(tmp_path / "project")).opened() as project:
+        where, heard = tmp_path / "scan", list[int]()
+        scan(project, DiskFolder(where), "here", silent)
+        seen, kept, pipeline = opened(project, silent), Kept(str(tmp_path / "kept")), pipeline_of(options_of([]))
+        with pipeline as begun:
+            judged(inputs_of(begun, project, seen, [where], kept), seen.context).write(kept)
+        counters = counters_of(pipeline.result)
+        plan = finished(project, seen, kept, silent).plan
+        read = {
+            "documents read": len(list(project.records.read())),
+            "objects read": len(list(project.objects.list())),
+            "files read": len(list(project.files.walk())),
+        }
+        made = {"records judged": read["documents read"], "changes": len(plan.actions)}
+        assert counters == {**counters, **read, **made}
+        assert all(read.values())
+        assert counters["keys judged"] >= len({each.key for each in plan.actions})
+
+        def listen(event: Event) -> None:
+            if isinstance(event, Advanced) and event.phase is Phase.LISTING:
+                heard.append(event.count)
+
+        assert undated(survey_on_beam(project, [where], options_of([]), listen).plan) == undated(plan)
+        assert sum(heard) == counters["keys judged"]
 
 
 def test_a_worker_waits_until_it_may_ask_for_its_documents(tmp_path: Path) -> None:
