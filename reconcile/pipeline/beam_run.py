@@ -14,7 +14,6 @@ with what is to be done, not with what is in step.
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 import apache_beam as beam
 import msgspec
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-from apache_beam.pvalue import AsList, AsSingleton
+from apache_beam.pvalue import AsList
 
 from reconcile.adapters.scanned import ScannedFiles
 from reconcile.adapters.sorting import Spill
@@ -40,16 +39,18 @@ from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
 from reconcile.pipeline.beam_lines import Counted, Noted, as_line, counted, gaps_of, noted, rows_of
-from reconcile.pipeline.beam_runner import counters_of, pipeline_of
+from reconcile.pipeline.beam_runner import counters_of, is_local, pipeline_of
 from reconcile.pipeline.beam_sources import (
+    DOCUMENTS,
     ReadDocuments,
     ReadFiles,
+    ReadLanes,
     ReadObjects,
     ReadParts,
     ReadReport,
     files_of,
+    in_lane,
     ranges,
-    some_ids,
 )
 from reconcile.pipeline.beam_steps import GAPS, NOTED, state_row
 from reconcile.pipeline.gaps import Gap
@@ -241,11 +242,11 @@ def _run(
     listener: Listener,
 ) -> tuple[Kept, Problem | None]:
     """Runs the pipeline. Returns what it wrote, and why a record was refused to the workers, if one was."""
-    begun = pipeline_of(options)
+    on_many, begun = not is_local(options), pipeline_of(options)
     try:
         kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
         with begun as pipeline:
-            judged(inputs_of(pipeline, project, seen, folders, kept), seen.context).write(kept)
+            judged(inputs_of(pipeline, project, seen, folders, kept, on_many=on_many), seen.context).write(kept)
     except ReconcileError:
         raise
     except Exception as error:
@@ -255,14 +256,25 @@ def _run(
 
 
 def inputs_of(
-    pipeline: beam.Pipeline, project: OpenProject, seen: BeamInventory, folders: Sequence[Path], kept: Kept
+    pipeline: beam.Pipeline,
+    project: OpenProject,
+    seen: BeamInventory,
+    folders: Sequence[Path],
+    kept: Kept,
+    *,
+    on_many: bool,
 ) -> Inputs:
-    """Has the workers read the worlds, one part for each element. Raises UsageError for a scan that is not whole."""
+    """Has the workers read the worlds, one part for each element; if they are ``on_many`` machines, the records as the
+    ramp allows. Raises UsageError for a scan that is not whole."""
     settings, roster, report = project.settings, seen.roster, project.inventory_report
     ids = sorted(roster.known_ids)
-    began = pipeline | "begin" >> beam.Create([0.0]) | "now" >> beam.Map(_now)
-    named = [] if roster.refused else some_ids(ids, Rates().records)
-    records = _read(pipeline, kept, "records", ReadDocuments(settings, roster.as_of), named, AsSingleton(began))
+    named = [] if roster.refused else [ids[at : at + DOCUMENTS] for at in range(0, len(ids), DOCUMENTS)]
+    if on_many:
+        reading = ReadLanes(settings, roster.as_of, Rates().records)
+        lanes = _given(pipeline, kept, "records", named) | "lane" >> beam.Map(in_lane) | "by lane" >> beam.GroupByKey()
+        records = lanes | "read records" >> beam.ParDo(reading).with_outputs(GAPS, NOTED, main="parts")
+    else:
+        records = _read(pipeline, kept, "records", ReadDocuments(settings, roster.as_of), named)
     if report is None:
         objects = _read(pipeline, kept, "objects", ReadObjects(settings), ranges(project.asset_map, ids))
     else:
@@ -299,12 +311,10 @@ def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path
     return of_paths | "one of several" >> beam.ParDo(steps.OneOfSeveral()), read[NOTED]
 
 
-def _now(_: float) -> float:
-    return time.time()
+def _given(pipeline: beam.Pipeline, kept: Kept, name: str, parts: Sequence[Any]) -> Any:
+    return kept.given(pipeline, f"parts of {name}", map(steps.pack, parts), together=1)
 
 
-def _read(
-    pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any], *beside: Any
-) -> Any:
-    given = kept.given(pipeline, f"parts of {name}", map(steps.pack, parts), together=1)
-    return given | f"read {name}" >> beam.ParDo(reading, *beside).with_outputs(GAPS, NOTED, main="parts")
+def _read(pipeline: beam.Pipeline, kept: Kept, name: str, reading: ReadParts, parts: Sequence[Any]) -> Any:
+    given = _given(pipeline, kept, name, parts)
+    return given | f"read {name}" >> beam.ParDo(reading).with_outputs(GAPS, NOTED, main="parts")

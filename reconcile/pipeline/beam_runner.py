@@ -14,6 +14,7 @@ from apache_beam.runners.runner import PipelineResult
 from reconcile.core.errors import UsageError
 from reconcile.pipeline.beam_steps import COUNTERS
 
+_LOCAL = ("FnApiRunner", "DirectRunner", "BundleBasedDirectRunner", "SwitchingDirectRunner", "PrismRunner")
 _HINT = "behind -- there are options of Apache Beam alone, as in -- --runner FnApiRunner"
 
 
@@ -32,6 +33,11 @@ def options_of(arguments: Sequence[str]) -> PipelineOptions:
     standard = options.view_as(StandardOptions)
     standard.runner = standard.runner or "FnApiRunner"  # Beam's own choice may be one that it has to download
     return options
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Returns whether the runner has the processes of this machine alone."""
+    return str(options.view_as(StandardOptions).runner).rpartition(".")[2] in _LOCAL
 
 
 def pipeline_of(options: PipelineOptions) -> beam.Pipeline:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from reconcile.core import scan as scans
 from reconcile.core.errors import AccessDenied, ReconcileError
 from reconcile.core.moment import Moment
 from reconcile.core.names import BucketRoot
-from reconcile.core.ramp import Ramp
+from reconcile.core.plandir import shard_of
+from reconcile.core.ramp import Ramp, Turn
 from reconcile.core.report import Problem
 from reconcile.core.rows import RemoteObject, World
 from reconcile.core.rules import AssetMap
@@ -40,6 +41,8 @@ from reconcile.project import ClosedProject, OpenProject
 
 DOCUMENTS = 300
 """Documents that a worker reads in one request."""
+LANES = 32
+"""Requests for documents at once, at most, of all workers together. A lane reads about 2,000 documents per second."""
 RANGES = 64
 """The approximate number of ranges of keys for each prefix of the rules."""
 Range = tuple[str, str]
@@ -54,18 +57,6 @@ class ReportFile(msgspec.Struct, frozen=True):
     shard: str
     manifest: str
     records: int
-
-
-class SomeIds(msgspec.Struct, frozen=True):
-    """Ids of documents that are read in one request, and how many seconds ``after`` the first ones."""
-
-    ids: Sequence[str]
-    after: float
-
-
-def some_ids(ids: Sequence[str], ramp: Ramp) -> list[SomeIds]:
-    """Returns all these ids in parts, which begin one after another as the ramp allows, whoever reads them."""
-    return [SomeIds(ids[at : at + DOCUMENTS], ramp.seconds_for(at)) for at in range(0, len(ids), DOCUMENTS)]
 
 
 class ReadParts(beam.DoFn):  # type: ignore[misc]
@@ -90,9 +81,8 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def process(self, element: bytes, began: float = 0.0) -> Iterator[Any]:  # noqa: ARG002
-        """Yields what is in the part, or, for the output of notes, why it could not be read. ``began`` is when the
-        first part was due, in seconds since 1970, for steps that wait."""
+    def process(self, element: Any) -> Iterator[Any]:
+        """Yields what is in the part, or, for the output of notes, why it could not be read."""
         assert self._project is not None
         counter = Metrics.counter(COUNTERS, f"{self.what} read")
         try:
@@ -109,38 +99,54 @@ class ReadParts(beam.DoFn):  # type: ignore[misc]
 
 
 class ReadDocuments(ReadParts):
-    """Ids → their documents, as rows: as of the moment at which the ids were read, if that is known. Each part waits
-    for its time."""
+    """Ids → their documents, as rows: as of the moment at which the ids were read, if that is known."""
 
     what = "documents"
 
-    def __init__(
-        self,
-        settings: Settings,
-        as_of: str | None,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-    ) -> None:
+    def __init__(self, settings: Settings, as_of: str | None) -> None:
         super().__init__(settings)
         self._at = Moment(as_of or "")
-        self._clock = clock
-        self._sleep = sleep
 
-    def process(self, element: bytes, began: float = 0.0) -> Iterator[Any]:
-        """See ``ReadParts.process``."""
-        part: SomeIds = unpack(element)
-        self._sleep(max(0.0, began + part.after - self._clock()))
-        yield from super().process(element)
-
-    def read(self, project: OpenProject, part: SomeIds) -> Iterator[Any]:
+    def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[Any]:
         lapsed = self._at.lapsed
         try:
-            for document in project.records.read(part.ids, at=self._at):
+            for document in project.records.read(part, at=self._at):
                 yield packed(document_row(document, World.RECORDS))
         except AccessDenied as error:
             yield noted(Noted(refused=Problem.of(error)))
         if self._at.lapsed and not lapsed:
             yield noted(Noted(lapsed=True))
+
+
+class ReadLanes(ReadDocuments):
+    """Ids in lanes → their documents. A lane is read in one request after another, and takes its share of the ramp, so
+    that all lanes together keep to it, whenever each one begins and wherever."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        as_of: str | None,
+        ramp: Ramp,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(settings, as_of)
+        self._ramp = ramp.shared(LANES)
+        self._clock = clock
+        self._sleep = sleep
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
+        """See ``ReadParts.process``: of all parts in the lane."""
+        turn = Turn(self._ramp)
+        for part in element[1]:
+            while pause := turn.take(self._clock(), len(unpack(part))):
+                self._sleep(pause)
+            yield from super().process(part)
+
+
+def in_lane(part: bytes) -> tuple[int, bytes]:
+    """Returns ids, packed, with the number of their lane."""
+    return shard_of(unpack(part)[0], LANES), part
 
 
 class ReadObjects(ReadParts):

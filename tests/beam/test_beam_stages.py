@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,6 +14,7 @@ pytest.importorskip("apache_beam", reason="reconcile[beam] is not installed")
 
 from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.commands.scanning import scan
+from reconcile.config.settings import Settings
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.events import Advanced, Event, Phase, silent
 from reconcile.core.plan import Plan, Scope
@@ -21,11 +24,11 @@ from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
 from reconcile.pipeline.beam_run import finished, inputs_of, judged, opened
 from reconcile.pipeline.beam_run import survey as survey_on_beam
-from reconcile.pipeline.beam_runner import counters_of, options_of, pipeline_of
-from reconcile.pipeline.beam_sources import DOCUMENTS, ReadDocuments, SomeIds, some_ids
+from reconcile.pipeline.beam_runner import counters_of, is_local, options_of, pipeline_of
+from reconcile.pipeline.beam_sources import DOCUMENTS, LANES, ReadLanes, in_lane
 from reconcile.pipeline.beam_steps import pack
 from reconcile.pipeline.planner import survey
-from reconcile.project import ClosedProject
+from reconcile.project import ClosedProject, OpenProject
 from tests.kit.engines import DictionaryEngine
 from tests.kit.guarded import guard
 from tests.kit.on_beam import planned
@@ -126,26 +129,13 @@ def test_entries_that_were_meant_as_a_path_are_refused_as_by_the_other_engine(
         assert (b"did you mean entries" in ends[0]) is refused
 
 
-@pytest.mark.parametrize("count", [0, 1, 300, 301, 200_000])
-def test_workers_together_read_records_no_faster_than_the_ramp_allows(count: int) -> None:
-    parts, ramp = some_ids([f"{number:06}" for number in range(count)], Rates().records), Rates().records
-    assert [each for part in parts for each in part.ids] == [f"{number:06}" for number in range(count)]
-    asked = 0
-    for part in parts:
-        assert ramp.seconds_for(asked) == pytest.approx(part.after)
-        asked += len(part.ids)
-    if count == 200_000:
-        within = [sum(len(part.ids) for part in parts if part.after < minute * 60) for minute in (1, 5, 6)]
-        assert within == [pytest.approx(allowed, abs=DOCUMENTS) for allowed in (30_000, 150_000, 195_000)]
-
-
 def test_the_counters_of_a_run_tell_what_was_read_and_judged(tmp_path: Path) -> None:
     with ClosedProject.open(make_project(tmp_path / "project")).opened() as project:
         where, heard = tmp_path / "scan", list[int]()
         scan(project, DiskFolder(where), "here", silent)
         seen, kept, pipeline = opened(project, silent), Kept(str(tmp_path / "kept")), pipeline_of(options_of([]))
         with pipeline as begun:
-            judged(inputs_of(begun, project, seen, [where], kept), seen.context).write(kept)
+            judged(inputs_of(begun, project, seen, [where], kept, on_many=False), seen.context).write(kept)
         counters = counters_of(pipeline.result)
         plan = finished(project, seen, kept, silent).plan
         read = {
@@ -166,12 +156,71 @@ def test_the_counters_of_a_run_tell_what_was_read_and_judged(tmp_path: Path) -> 
         assert sum(heard) == counters["keys judged"]
 
 
-def test_a_worker_waits_until_it_may_ask_for_its_documents(tmp_path: Path) -> None:
-    settings = ClosedProject.open(make_project(tmp_path / "project")).settings
-    slept: list[float] = []
-    reading = ReadDocuments(settings, None, clock=lambda: 100.0, sleep=slept.append)
-    reading.setup()
-    for after in (7.5, 2.0):
-        assert list(reading.process(pack(SomeIds(("rem",), after)), 95.0))
-    reading.teardown()
-    assert slept == [2.5, 0.0]
+class Clock:
+    """Its sleepers take their time at once."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Asking(ReadLanes):
+    """Tells, in place of reading documents, in which minute it would and how many."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        super().__init__(settings, None, Rates().records, clock, clock.sleep)
+        self._time = clock
+
+    def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[Any]:
+        yield int(self._time.now) // 60, len(part)
+
+
+def test_lanes_together_read_records_no_faster_than_the_ramp_allows(tmp_path: Path) -> None:
+    """Each lane at a time of its own, as they share nothing: what counts is when each of them asks."""
+    settings, ramp = ClosedProject.open(make_project(tmp_path / "project")).settings, Rates().records
+    parts = [pack([f"{at + number:06}" for number in range(DOCUMENTS)]) for at in range(0, 180_000, DOCUMENTS)]
+    lanes: dict[int, list[bytes]] = defaultdict(list)
+    for part in parts:
+        lanes[in_lane(part)[0]].append(part)
+    asked = Counter[int]()
+    for number, of_lane in lanes.items():
+        clock = Clock()
+        reading = Asking(settings, clock)
+        reading.setup()
+        for minute, count in reading.process((number, of_lane)):
+            asked[minute] += count
+        reading.teardown()
+    assert len(lanes) == LANES
+    total = 0
+    for minute in range(6):
+        total += asked[minute]
+        allowed = ramp.seconds_for(total)
+        assert allowed <= (minute + 1) * 60 + LANES * DOCUMENTS / ramp.start
+    assert total > 0.7 * 195_000, "it is a limit, and no lower one"
+
+
+def test_records_in_lanes_give_the_same_plan(tmp_path: Path) -> None:
+    with ClosedProject.open(make_project(tmp_path / "project")).opened() as project:
+        where = tmp_path / "scan"
+        scan(project, DiskFolder(where), "here", silent)
+        plans = []
+        for on_many in (False, True):
+            seen, kept = opened(project, silent), Kept(str(tmp_path / f"kept {on_many}"))
+            with pipeline_of(options_of([])) as begun:
+                inputs = inputs_of(begun, project, seen, [where], kept, on_many=on_many)
+                judged(inputs, seen.context).write(kept)
+            plans.append(undated(finished(project, seen, kept, silent).plan))
+        assert plans[0] == plans[1]
+        assert b"set_field" in plans[0]
+
+
+@pytest.mark.parametrize(
+    ("runner", "local"),
+    [("FnApiRunner", True), ("DirectRunner", True), ("DataflowRunner", False), ("apache_beam.x.FnApiRunner", True)],
+)
+def test_only_a_runner_on_this_machine_is_local(runner: str, *, local: bool) -> None:
+    assert is_local(options_of(["--runner", runner])) is local
