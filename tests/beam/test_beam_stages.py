@@ -29,6 +29,7 @@ from reconcile.pipeline.beam_sources import DOCUMENTS, LANES, ReadLanes, in_lane
 from reconcile.pipeline.beam_steps import pack
 from reconcile.pipeline.planner import survey
 from reconcile.project import ClosedProject, OpenProject
+from tests.benchmarks import model
 from tests.kit.engines import DictionaryEngine
 from tests.kit.guarded import guard
 from tests.kit.on_beam import planned
@@ -194,7 +195,7 @@ def test_lanes_together_read_records_no_faster_than_the_ramp_allows(tmp_path: Pa
         for minute, count in reading.process((number, of_lane)):
             asked[minute] += count
         reading.teardown()
-    assert len(lanes) == LANES
+    assert len(lanes) == LANES == model.LANES
     total = 0
     for minute in range(6):
         total += asked[minute]

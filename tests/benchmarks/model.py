@@ -30,6 +30,8 @@ COMPARING_ON_BEAM = 500.0
 PAGE = 0.15
 """Seconds for a page of 1,000 objects from a bucket, or of 300 records."""
 RANGES_AT_ONCE = 8
+LANES = 32
+"""Requests for records at once on Beam, as `reconcile/pipeline/beam_sources.py` has it."""
 UPLOADS_A_MACHINE = 600.0
 """Small uploads a second that one machine makes."""
 RECORDS_A_MACHINE = 250.0
@@ -73,7 +75,7 @@ def night(assets: int, shards: int, *, on_beam: bool, changed: float = CHANGED) 
     readers = WORKERS * 4 if on_beam else RANGES_AT_ONCE
     listing = ceil(assets / 1_000) * PAGE / readers
     # Workers on Beam read the records as the ramp allows. One machine is not held to it: it has few requests at once.
-    most = 300 / PAGE * readers
+    most = 300 / PAGE * (LANES if on_beam else readers)
     reading = rates.records.seconds_for(records, most) if on_beam else records / most
     seconds = (COMPARING_ON_BEAM + READING) * (1 + LOST) / (WORKERS * 4) if on_beam else COMPARING + READING
     cpu = assets / 1e6 * seconds
