@@ -122,6 +122,13 @@ def test_reading_ahead_keeps_the_order() -> None:
     assert list(Prefetch(lambda: iter(rows))) == rows
 
 
+def test_rows_read_ahead_can_be_taken_one_by_one_and_then_many_at_once() -> None:
+    ahead = Prefetch(lambda: iter(range(2 * Prefetch.BATCH)))
+    first = [next(ahead), next(ahead)]
+
+    assert first + [row for batch in iter(ahead.batch, []) for row in batch] == list(range(2 * Prefetch.BATCH))
+
+
 def test_an_error_is_raised_where_it_happened_and_the_stream_is_over() -> None:
     def rows() -> Iterator[int]:
         yield from range(2 * Prefetch.BATCH)

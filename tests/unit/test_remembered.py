@@ -122,9 +122,18 @@ def test_a_document_with_an_earlier_time_than_before_is_read_again(records: Reco
 def test_nothing_is_taken_from_another_place(records: Records, tmp_path: Path) -> None:
     records.put("a", {"name": "here"})
     all_of(records, tmp_path)
-    records.reads.clear()
+    for place in ("there", "a third one"):
+        records.reads.clear()
+        all_of(records, tmp_path, place)
+        assert records.reads == [None]
+    records.put("a", {"name": "changed"})
     all_of(records, tmp_path, "there")
-    assert records.reads == [None]
+    with sqlite3.connect(tmp_path / ".reconcile" / LAYOUT.name) as database:
+        database.execute("DELETE FROM documents WHERE place = 'here'")
+        database.execute("INSERT INTO documents VALUES ('here', 'b', '1', x'80', 0)")
+    records.reads.clear()
+    all_of(records, tmp_path)
+    assert [set(each or ()) for each in records.reads] == [{"a"}]
 
 
 def test_each_server_project_database_and_collection_has_a_memory_of_its_own(

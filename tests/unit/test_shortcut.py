@@ -22,8 +22,9 @@ from reconcile.core.events import silent
 from reconcile.core.plan import Scope
 from reconcile.core.planfile import dumps
 from reconcile.core.rows import Group, Row, Stream
+from reconcile.pipeline import observe
 from reconcile.pipeline.catalogue import Catalogue
-from reconcile.pipeline.engine import StreamEngine
+from reconcile.pipeline.engine import Prefetch, StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.planner import survey
 from tests.kit.engines import DictionaryEngine
@@ -33,6 +34,13 @@ from tests.kit.world import World, titled
 from tests.kit.worlds import Pick, spec_of
 
 SEEDS = st.integers(0, 2**48)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is read in small numbers, so that the small worlds here have many ranges of keys."""
+    for module, name in ((observe, "STATES_TOGETHER"), (observe, "ASKED_TOGETHER"), (Prefetch, "BATCH")):
+        monkeypatch.setattr(module, name, 2)
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import math
 import os
 import subprocess
 import sys
+from itertools import chain, pairwise
 from operator import itemgetter
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters import sorting
-from reconcile.adapters.sorting import DocumentSpool, Sorter, Spill
+from reconcile.adapters.sorting import DocumentSpool, Sorter, Spill, Tuples
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.changes import canonical
 from reconcile.core.errors import SpillError
@@ -130,6 +131,23 @@ def test_a_sorter_gives_the_rows_in_order_of_the_key_and_those_of_one_key_as_the
         assert [key for key, _ in found] == sorted(key for row in rows for key in (row.key, row.key))
         assert repr([row for _, row in found if row is not None]) == repr(sorted(rows, key=itemgetter(1)))
         assert spill.held == 0
+
+
+def test_tuples_of_one_name_come_together_and_as_they_came_wherever_a_block_or_a_run_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("_SMALLEST_RUN", 1200), ("_BLOCK", 700), ("_MOST_RUNS", 3)):
+        monkeypatch.setattr(sorting, name, value)
+    for seed in range(200):
+        random = Random(seed)
+        items = [(random.choice("abcé"), number) for number in range(random.randint(0, 60))]
+        with Spill(random.choice([0, 4000, 2**20]), lambda: tmp_path) as spill:
+            tuples = Tuples(spill)
+            for each in items:
+                tuples.add(each)
+            batches = list(tuples.batches())
+        assert list(chain.from_iterable(batches)) == sorted(items, key=itemgetter(0))
+        assert all(one[-1][0] < other[0][0] for one, other in pairwise(batches))
 
 
 def test_what_is_sorted_takes_no_more_than_its_memory_and_a_little(tmp_path: Path) -> None:
