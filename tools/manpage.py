@@ -1,6 +1,6 @@
 """Writes docs/reconcile.1, the manual page, from the commands themselves.
 
-``python -m tools.manpage`` writes it; a test holds it current. The wheel puts it where ``man`` looks.
+``python -m tools.manpage`` writes it; a test keeps it current. The wheel installs it for ``man``.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _CODES = {
     ExitCode.FAILED: "something failed: an action, or a store that could not be read",
     ExitCode.DIFFERENCES: "with --detailed-exitcode, and from verify: there are differences",
     ExitCode.STALE: "a saved plan is stale for at least one action, which was left alone",
-    ExitCode.REFUSED: "refused by a safety limit; --force goes past it",
+    ExitCode.REFUSED: "refused by a safety limit; --force overrides it",
     ExitCode.DECLINED: "declined at the prompt; nothing was changed",
     ExitCode.FINDINGS: "only with --fail-on: done, but findings of that severity remain",
     ExitCode.USAGE: "the command line is wrong",
     ExitCode.LOCKED: "another run holds the lock",
-    ExitCode.CONFIG: "the rules file, or the local database, is wrong",
+    ExitCode.CONFIG: "the rules file or the local database has an error",
     ExitCode.INTERRUPTED: "interrupted; the next run goes on from there",
 }
 _ENVIRONMENT = {
     "RECONCILE_RULES": "another rules file",
-    "RECONCILE_BUCKET_URI, RECONCILE_BUCKET_ENDPOINT": "in the place of [bucket] uri and endpoint",
-    "RECONCILE_RECORDS_URI, RECONCILE_RECORDS_ENDPOINT": "in the place of [records] uri and endpoint",
-    "RECONCILE_LOCAL_ROOT": "in the place of [local] root",
-    "STORAGE_EMULATOR_HOST, FIRESTORE_EMULATOR_HOST": "emulators, where the endpoints are empty",
+    "RECONCILE_BUCKET_URI, RECONCILE_BUCKET_ENDPOINT": "override [bucket] uri and endpoint",
+    "RECONCILE_RECORDS_URI, RECONCILE_RECORDS_ENDPOINT": "override [records] uri and endpoint",
+    "RECONCILE_LOCAL_ROOT": "overrides [local] root",
+    "STORAGE_EMULATOR_HOST, FIRESTORE_EMULATOR_HOST": "emulators, used if the endpoints are empty",
     "GOOGLE_APPLICATION_CREDENTIALS": "a service account's key file",
     "NO_COLOR": "no colour",
 }
@@ -53,13 +53,13 @@ def text() -> str:
         '.\\" Written by tools/manpage.py from the commands.',
         '.TH RECONCILE 1 "" "reconcile" "User Commands"',
         ".SH NAME",
-        "reconcile \\- keep local media, a Google Cloud Storage bucket and Firestore records in step",
+        "reconcile \\- keep local media, a Google Cloud Storage bucket and Firestore records in sync",
         ".SH SYNOPSIS",
         ".B reconcile",
         "[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]",
         ".SH DESCRIPTION",
         "Lists local files, objects and records, compares them by hash, makes a plan and applies it: uploads what is",
-        "missing and puts gs:// URIs where local paths stood. Run twice, the second run does nothing.",
+        "missing and replaces local paths with gs:// URIs. A second run finds nothing to do.",
         "It deletes nothing.",
         ".SH COMMANDS",
     ]
@@ -118,7 +118,7 @@ def _list(title: str, entries: dict[str, str]) -> list[str]:
 
 
 def _plain(words: str) -> str:
-    """Words that roff takes literally."""
+    """Escapes text so that roff prints it as it is."""
     escaped = words.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
     return re.sub(r"^\.", r"\\&.", escaped)
 

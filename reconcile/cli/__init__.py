@@ -28,9 +28,7 @@ class CliCommand(NamedTuple):
 
 
 COMMANDS = {
-    "init": CliCommand(
-        "start", "Write a commented rules/asset_map.toml with the ten asset types; never over an existing one."
-    ),
+    "init": CliCommand("start", "Write a commented rules/asset_map.toml with the ten asset types. Overwrites no file."),
     "plan": CliCommand("sync", "Print what is out of sync and what apply would do. Changes nothing anywhere."),
     "show": CliCommand("showing", "Show a saved plan, as plan shows it. Reads no store."),
     "apply": CliCommand(
@@ -40,7 +38,7 @@ COMMANDS = {
         "sync", "Print a row for each asset type: local, bucket, records, in step, to do, attention, sync."
     ),
     "list": CliCommand(
-        "catalogue", "Print a row for each asset: whose it is, where a record names it, its object, and its state."
+        "catalogue", "Print a row for each asset: its character, the field that names it, its object, and its state."
     ),
     "history": CliCommand(
         "past", "Show what earlier runs did, with the values before and after. Reads no store.", stores=False
@@ -73,8 +71,8 @@ COMMANDS = {
     ),
     "url": CliCommand(
         "health",
-        "Print signed URLs for assets, or for all of a character. Anybody who has one can read the asset until it"
-        " expires.",
+        "Print signed URLs for assets, or for all assets of a character. Anybody who has a URL can read its asset until"
+        " it expires.",
     ),
     "scan": CliCommand(
         "elsewhere", "Write a list of this machine's files into a folder, for a plan that is made on another machine."
@@ -96,18 +94,18 @@ COMMANDS = {
     "help": CliCommand("helping", "Show the help of a command."),
     "rules check": CliCommand(
         "look",
-        "Read the rules file as every command does, and show what it says. Reads no store, except the records with"
+        "Check the rules file, as every command does, and show its rules. Reads no store, except the records with"
         " --against-records.",
     ),
     "rules test": CliCommand(
         "look",
-        "Say which rule matches each path. Reads no store, so it cannot know which of the characters exist.",
+        "Say which rule matches each path. Reads no store, so it cannot know which characters exist.",
     ),
 }
 """Every command, by its name."""
 
 GROUPS = {
-    "Bring in sync": ("plan", "apply", "run", "watch", "schedule"),
+    "Sync": ("plan", "apply", "run", "watch", "schedule"),
     "Look": ("status", "list", "explain", "show", "report", "history", "scan"),
     "Publish, prove, bring back": ("url", "verify", "restore", "undo"),
     "Set up": ("init", "rules", "doctor", "demo", "completion", "help"),
@@ -154,7 +152,7 @@ class _Group(TyperGroup):
 app = typer.Typer(
     cls=_Group,
     name="reconcile",
-    help="Brings local media, Google Cloud Storage and Firestore records in sync. Deletes nothing.",
+    help="Keeps local media, Google Cloud Storage and Firestore records in sync. Deletes nothing.",
     epilog="`reconcile help COMMAND` shows the options of a command, and examples. Options that every command takes,"
     " such as -C DIR or --json, may also come before its name.",
     add_completion=False,
@@ -162,7 +160,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-rules = typer.Typer(cls=_Group, help="Check the rules file, and try it on paths.", invoke_without_command=True)
+rules = typer.Typer(cls=_Group, help="Check the rules file, or try it on paths.", invoke_without_command=True)
 
 
 def _version(asked: bool) -> None:

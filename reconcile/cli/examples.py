@@ -5,7 +5,7 @@ from __future__ import annotations
 EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "init": (
         ("reconcile init", ""),
-        ("reconcile init --bucket gs://my-bucket/media", "fills it in"),
+        ("reconcile init --bucket gs://my-bucket/media", "fills in the bucket"),
     ),
     "plan": (
         ("reconcile plan", "everything"),
@@ -31,7 +31,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "list": (
         ("reconcile list --char-id ai_hoshino", ""),
-        ("reconcile list --missing --asset-type kpop_version", "who has none"),
+        ("reconcile list --missing --asset-type kpop_version", "who lacks one"),
         ("reconcile list --csv > assets.csv", "for a spreadsheet"),
     ),
     "history": (
@@ -61,7 +61,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "watch": (
         ("reconcile watch", "until Ctrl-C"),
-        ("reconcile watch --check", "for a monitor: is it at work?"),
+        ("reconcile watch --check", "for a monitor: is it healthy?"),
     ),
     "run": (
         ("reconcile run --char-id ai_hoshino -- python character_gen.py ai_hoshino", ""),
@@ -69,7 +69,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "url": (
         ("reconcile url characters/ai_hoshino.png", ""),
-        ("reconcile url ai_hoshino --expires 1h --json", "all of a character"),
+        ("reconcile url ai_hoshino --expires 1h --json", "everything it has"),
     ),
     "scan": (("reconcile scan --out gs://my-bucket/scans/render-07", ""),),
     "doctor": (("reconcile doctor", ""),),
@@ -91,7 +91,7 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "help": (("reconcile help apply", ""), ("reconcile help rules test", "")),
     "rules check": (
         ("reconcile rules check", ""),
-        ("reconcile rules check --against-records", "what the records hold that no rule reads"),
+        ("reconcile rules check --against-records", "what no rule reads in the records"),
     ),
     "rules test": (
         ("reconcile rules test characters/ai_hoshino.png", ""),

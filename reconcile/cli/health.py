@@ -32,9 +32,7 @@ def url(
     scope: Scoped,
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="SUBJECT", help="Paths, gs:// URIs or keys of assets, or characters.", autocompletion=known
-        ),
+        typer.Argument(metavar="SUBJECT", help="Paths or gs:// URIs of assets, or characters.", autocompletion=known),
     ] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long the URLs are valid; at most 7d.")] = LIFETIME,
 ) -> ExitCode:

@@ -12,7 +12,9 @@ from reconcile.core.errors import ExitCode, UsageError
 
 def help(
     context: typer.Context,
-    words: Annotated[list[str] | None, typer.Argument(metavar="COMMAND", help="As plan, or rules check.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="A command, such as plan or rules check.")
+    ] = None,
 ) -> ExitCode:
     found = context.find_root()
     for word in words or ():

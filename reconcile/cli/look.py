@@ -68,7 +68,9 @@ def rules_test(
     common: Common,
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH", help="Paths, below the local root or relative.", autocompletion=known_paths),
+        typer.Argument(
+            metavar="PATH", help="Paths below the local root, or relative to it.", autocompletion=known_paths
+        ),
     ],
 ) -> ExitCode:
     session = Session(common)

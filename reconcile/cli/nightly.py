@@ -34,18 +34,19 @@ def schedule(
     common: Common,
     scheduler: Annotated[Scheduler, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
     at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="The time of day.")] = "03:00",
-    log: Annotated[Path | None, option(metavar="FILE", help="The file to which its output is appended.")] = None,
-    notify: Annotated[str | None, option(metavar="COMMAND", help="As apply --notify.")] = None,
-    bwlimit: Annotated[str | None, option("--bwlimit", metavar="RATE", help="As apply --bwlimit.")] = None,
-    region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run.")] = "us-central1",
+    log: Annotated[Path | None, option(metavar="FILE", help="The file to append the job's output to.")] = None,
+    notify: Annotated[str | None, option(metavar="COMMAND", help="The same as apply --notify.")] = None,
+    bwlimit: Annotated[str | None, option("--bwlimit", metavar="RATE", help="The same as apply --bwlimit.")] = None,
+    region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run: where the job runs.")] = "us-central1",
     shards: Annotated[
         int | None, option("--shards", min=2, max=10_000, metavar="N", help="For cloud-run: N tasks apply one plan.")
     ] = None,
     plans: Annotated[
-        str | None, option("--plans", metavar="URI", help="Where the plan folders go, if not beside the assets.")
+        str | None, option("--plans", metavar="URI", help="Where to put the plan folders, if not next to the assets.")
     ] = None,
     out: Annotated[
-        Path | None, option("--out", metavar="DIR", help="Write the files there, overwriting none; - is stdout.")
+        Path | None,
+        option("--out", metavar="DIR", help="Write the files to this folder, overwriting none; - is stdout."),
     ] = None,
 ) -> ExitCode:
     session = Session(common)

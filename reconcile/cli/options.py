@@ -40,11 +40,11 @@ class Common:
     """The options of every command, which are also accepted before the name of the command."""
 
     project: Annotated[Path | None, _common("-C", "--project", metavar="DIR", help="The project folder.")] = None
-    rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="Another rules file.")] = None
-    json: Annotated[bool, _common("--json", help="Write one JSON document.")] = False
-    quiet: Annotated[bool, _common("-q", "--quiet", help="No progress and no notes.")] = False
+    rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="The rules file to use.")] = None
+    json: Annotated[bool, _common("--json", help="Write the result as one JSON document.")] = False
+    quiet: Annotated[bool, _common("-q", "--quiet", help="Show no progress and no notes.")] = False
     verbose: Annotated[
-        int, _common("-v", "--verbose", count=True, help="Say more; -vv also shows each request and its time.")
+        int, _common("-v", "--verbose", count=True, help="Show more; -vv also shows each request and its time.")
     ] = 0
     color: Annotated[Colour | None, _common("--color", metavar="auto|always|never", help="When to use colour.")] = None
     log_format: Annotated[
@@ -104,15 +104,15 @@ class Sized:
         _size(
             "--engine",
             metavar="stream|beam",
-            help="How to plan: with one sorted merge on this machine, or (only for plan) on Apache Beam.",
+            help="How to plan: by one sorted merge on this machine, or (only for plan) on Apache Beam.",
         ),
     ] = "stream"
     memory: Annotated[
         str | None,
-        _size("--memory", metavar="SIZE", help="What a plan may hold in memory, e.g. 32M; the rest goes to disk."),
+        _size("--memory", metavar="SIZE", help="How much a plan may hold in memory, e.g. 32M; the rest goes to disk."),
     ] = None
     spill: Annotated[
-        Path | None, _size("--spill", metavar="DIR", help="Where the rest goes, if not to .reconcile/.")
+        Path | None, _size("--spill", metavar="DIR", help="The folder for the rest, instead of .reconcile/.")
     ] = None
 
 
@@ -129,7 +129,7 @@ class Sharded:
     ] = None
     machine: Annotated[
         str | None,
-        option("--machine", metavar="NAME", help="Which machine this is, for a plan of several machines' files."),
+        option("--machine", metavar="NAME", help="Which machine this is, if the plan has files of several."),
     ] = None
     merge_reports: Annotated[
         bool, _size("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")
@@ -150,7 +150,7 @@ class Planned(Sized):
     """The options for a plan that may skip what was in step before."""
 
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in step.")
+        bool, typer.Option("--no-cache", help="Check everything, even what a quick look finds in sync.")
     ] = False
 
 
@@ -159,9 +159,9 @@ FailOnFindings = Annotated[
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),
 ]
 AllowEmpty = Annotated[
-    bool, typer.Option("--allow-empty", help="Accept that the local root, which held files, is empty.")
+    bool, typer.Option("--allow-empty", help="Accept that the local root, which used to hold files, is empty.")
 ]
-Force = Annotated[bool, typer.Option("--force", help="Go past a safety limit.")]
+Force = Annotated[bool, typer.Option("--force", help="Override a safety limit.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Only show what would be done.")]
 Full = Annotated[
     bool, typer.Option("--full", help="Show every asset with its values before and after, and every finding.")
@@ -169,7 +169,9 @@ Full = Annotated[
 NoPager = Annotated[bool, typer.Option("--no-pager", help="With --full: write to the terminal without a pager.")]
 Concurrency = Annotated[
     int | None,
-    option("--concurrency", min=1, max=256, metavar="N", help="Objects at once; by default as many as are fastest."),
+    option(
+        "--concurrency", min=1, max=256, metavar="N", help="How many objects at once; by default, whatever is fastest."
+    ),
 ]
 BwLimit = Annotated[
     str | None,

@@ -20,7 +20,7 @@ from reconcile.views.plan import totals
 from reconcile.views.terminal import Terminal
 
 RunName = Annotated[
-    str, typer.Argument(metavar="RUN", help="The run's id, its beginning, or `last`.", autocompletion=run_ids)
+    str, typer.Argument(metavar="RUN", help="The run's id, the beginning of one, or `last`.", autocompletion=run_ids)
 ]
 
 
@@ -28,7 +28,7 @@ def history(
     common: Common,
     scope: Scoped,
     run: Annotated[
-        str | None, option("--run", metavar="ID", help="One run, with each change.", autocompletion=run_ids)
+        str | None, option("--run", metavar="ID", help="Show one run, with each change.", autocompletion=run_ids)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N runs.")] = 20,
 ) -> ExitCode:

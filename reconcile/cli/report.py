@@ -37,7 +37,7 @@ def report(
     sized: Planned,
     planfile: Annotated[
         Path | None,
-        typer.Argument(metavar="PLANFILE", help="Of a saved plan; without it one is made.", autocompletion=plan_files),
+        typer.Argument(metavar="PLANFILE", help="A saved plan; without it a plan is made.", autocompletion=plan_files),
     ] = None,
     *,
     out: Annotated[
@@ -48,7 +48,7 @@ def report(
     ],
     form: Annotated[
         Literal["html", "md"] | None,
-        typer.Option("--format", metavar="html|md", help="What to write, whatever the file is called."),
+        typer.Option("--format", metavar="html|md", help="The format, whatever the file is called."),
     ] = None,
     no_pictures: Annotated[
         bool, typer.Option("--no-pictures", help="Leave out the small pictures of files that are new or in conflict.")

@@ -23,13 +23,15 @@ from reconcile.views import json
 
 def init(
     common: Common,
-    bucket: Annotated[str | None, option("--bucket", metavar="URI", help="gs://BUCKET/PREFIX, put into it.")] = None,
+    bucket: Annotated[
+        str | None, option("--bucket", metavar="URI", help="Fill in bucket.uri: gs://BUCKET/PREFIX.")
+    ] = None,
     records: Annotated[
         str | None,
         option(
             "--records",
             metavar="URI",
-            help="firestore://PROJECT/DATABASE/COLLECTION, put into it; previous_roots is guessed from what is there.",
+            help="Fill in records.uri: firestore://PROJECT/DATABASE/COLLECTION; guesses previous_roots from there.",
         ),
     ] = None,
 ) -> ExitCode:
@@ -60,7 +62,9 @@ def init(
         session.note(f"previous_roots: {root} explains {count:,} of {guess.paths:,} absolute paths in the records")
     if guess.explained < guess.paths:
         session.note(f"{guess.paths - guess.explained:,} absolute paths in the records are below none of them")
-    session.note("next: put your bucket, your database and your output folder into it, then run `reconcile plan`")
+    session.note(
+        "next: check that it names your bucket, your records and your output folder, then run `reconcile plan`"
+    )
     return ExitCode.OK
 
 

@@ -54,13 +54,19 @@ def plan(
     shards: Annotated[
         int | None,
         option(
-            "--shards", min=1, max=10_000, metavar="N", help="Make --out a folder, for N machines to apply; also gs://."
+            "--shards",
+            min=1,
+            max=10_000,
+            metavar="N",
+            help="Make --out a folder, for N machines to apply; may be gs://.",
         ),
     ] = None,
     files_from: Annotated[
         list[Path] | None,
         option(
-            "--files-from", metavar="DIR", help="Plan for the files of a scan, not the root; repeatable, also gs://."
+            "--files-from",
+            metavar="DIR",
+            help="Plan for the files in this scan, not in the root; may be gs://; repeatable.",
         ),
     ] = None,
     objects_from: Annotated[
@@ -237,7 +243,7 @@ def status(
     scope: Scoped,
     sized: Planned,
     by: Annotated[
-        Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What a row is.")
+        Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What each row stands for.")
     ] = "type",
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,

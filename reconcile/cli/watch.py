@@ -28,14 +28,14 @@ def watch(
     scope: Scoped,
     sized: Planned,
     every: Annotated[
-        str, typer.Option("--every", metavar="TIME", help="How often to look at everything: records change, too.")
+        str, typer.Option("--every", metavar="TIME", help="How often to check everything, because records change too.")
     ] = "1h",
     poll: Annotated[
         Poll,
         typer.Option(
             "--poll",
             metavar="auto|always|never",
-            help="Whether to poll the folder, for drives that send no events.",
+            help="Whether to poll the folder, as drives without events require.",
         ),
     ] = Poll.AUTO,
     concurrency: Concurrency = None,

@@ -17,7 +17,7 @@ from reconcile.run_options import RunOptions
 _BUCKET = re.compile(r'(?m)^uri = "gs://[^"]*"')
 _RECORDS = re.compile(r'(?m)^uri = "firestore://[^"]*"')
 _ROOTS = re.compile(r"(?m)^previous_roots = .*$")
-_COMMENT = "# where old records say the root was (Windows, UNC and POSIX forms)"
+_COMMENT = "# folders that old records name as the root (Windows, UNC or POSIX)"
 
 
 def with_stores(text: str, bucket: str | None, records: str | None) -> str:
