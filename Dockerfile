@@ -1,4 +1,4 @@
-# The program alone, with the locked versions of what it imports: docker build -t reconcile .
+# Only the program, with the locked versions of what it imports: docker build -t reconcile .
 FROM python:3.13-slim
 
 WORKDIR /opt/reconcile

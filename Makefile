@@ -1,5 +1,5 @@
-# GNU make and Python 3.11 or newer are all that must be there; everything else goes into .venv in this folder.
-# Another Python: make test PYTHON=python3.13. Further arguments: make test ARGS="tests/unit -x".
+# Only GNU make and Python 3.11 or newer must be installed; everything else goes into .venv in this folder.
+# To use another Python: make test PYTHON=python3.13. To pass arguments: make test ARGS="tests/unit -x".
 
 SHELL := /bin/sh
 PYTHON ?= python3
@@ -19,7 +19,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 .DEFAULT_GOAL := help
 .PHONY: help demo test beam-test bench soak check wheel-check docs format lock clean python run-venv dev-venv
 
-help: ## this list
+help: ## shows this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1|/p' Makefile | awk -F '|' '{ printf "  make %-12s %s\n", $$1, $$2 }'
 
 demo: run-venv ## the whole scenario on embedded stores: sample media, plan, apply, plan again
@@ -32,7 +32,7 @@ beam-test: python ## the tests of --engine beam and of Parquet reports, in an en
 	@$(PYTHON) -m tools.make_venv beam
 	@.venv-beam/$(notdir $(BIN))/python -m pytest -W default tests/beam tests/unit/test_inventory.py $(ARGS)
 
-bench: dev-venv ## whole commands beside rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
+bench: dev-venv ## times whole commands and rclone's; ARGS="--sizes 1000,10000 --rounds 3", ARGS=--write for the documentation
 	@$(PY) -m tests.benchmarks.table $(ARGS)
 
 soak: dev-venv ## long runs of the fault tests, and a table of what they did; ARGS="--minutes 60"
@@ -54,11 +54,11 @@ wheel-check: dev-venv ## builds the wheel and runs it with the runtime dependenc
 docs: python ## the documentation as a site, in build/site; links are checked
 	@$(PYTHON) -m tools.site $(ARGS)
 
-format: dev-venv ## formats the code and mends what the linter can
+format: dev-venv ## formats the code and fixes what the linter can fix
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
-lock: python ## writes requirements/*.txt anew from pyproject.toml, and says where they install (needs uv; ARGS=--upgrade for newer versions)
+lock: python ## writes requirements/*.txt from pyproject.toml, and says where they install (needs uv; ARGS=--upgrade for newer versions)
 	@$(PYTHON) -m tools.lock $(ARGS)
 
 clean: ## removes .venv, .venv-docs, .venv-beam, caches, builds and the demo's folder
@@ -73,5 +73,5 @@ dev-venv: python
 
 python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
-	echo "make: Python 3.11 or newer is needed, and $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
+	echo "make: Python 3.11 or newer is needed, but $(PYTHON) is: $$($(PYTHON) --version 2>&1 | head -n 1)." >&2; \
 	echo "      Install one, or name it: make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3" >&2; exit 1; }

@@ -1,6 +1,6 @@
 """Writes docs/api.md, the page of the Python interface, from signatures and docstrings.
 
-``python -m tools.api`` writes it; a test holds it current.
+``python -m tools.api`` writes it; a test keeps it current.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def text() -> str:
 
 
 def exported() -> set[str]:
-    """What the page describes of the names that ``reconcile`` exports."""
+    """The names that ``reconcile`` exports and the page describes."""
     errors = {kind.__name__ for kind in _family(ReconcileError)}
     return errors | {name for names in _PARTS.values() for name in names}
 
@@ -118,7 +118,7 @@ def _annotates(kind: type, name: str) -> bool:
 
 
 def _members(kind: type) -> Iterator[str]:
-    """The public methods and properties that we wrote, those of a base of ours too."""
+    """The public methods and properties that the project defines, including inherited ones."""
     ours = [each for each in reversed(kind.__mro__) if each.__module__.startswith("reconcile.")]
     found: dict[str, Any] = {}
     for name, value in (each for kind in ours for each in vars(kind).items() if not each[0].startswith("_")):
@@ -134,7 +134,7 @@ def _members(kind: type) -> Iterator[str]:
 
 
 def _signature(name: str, item: Any) -> str:
-    """The call, over several lines if it is long."""
+    """The signature, over several lines if it is long."""
     signature = inspect.signature(item)
     given = _parts([each for each in signature.parameters.values() if each.name != "self"])
     answer = signature.return_annotation
@@ -146,7 +146,7 @@ def _signature(name: str, item: Any) -> str:
 
 
 def _parts(given: list[inspect.Parameter]) -> list[str]:
-    """The parameters as they are written, with the star before those that go by name alone."""
+    """The parameters as they are written, with a star before keyword-only ones."""
     out: list[str] = []
     for each in given:
         if each.kind is inspect.Parameter.KEYWORD_ONLY and "*" not in out:
@@ -163,7 +163,7 @@ def _shown(default: Any) -> str:
 
 
 def _words(item: Any) -> str:
-    """The docstring as Markdown, filled to the width of the other pages."""
+    """The docstring as Markdown, wrapped to the width of the other pages."""
     said = inspect.cleandoc(getattr(item, "__doc__", None) or "")
     assert said, f"{item} has no docstring"
     named = re.sub(rf"(?<![`\w])({'|'.join(_ERROR_NAMES)})(?![`\w])", r"`\1`", said)

@@ -1,8 +1,8 @@
-"""Checks the rules of the house that no other tool checks: the voice of messages, how large and unique things are, and
-that what Windows does differently is done in the rooms for it.
+"""Checks the project's rules that no other tool checks: the voice of messages, how large and unique things are, and
+that what Windows does differently is done in the modules for it.
 
-``python -m tools.check_house`` prints what breaks them; ``make check`` runs it. What may break them today is listed
-below with the reason: the lists are there to become empty.
+``python -m tools.check_house`` prints what breaks them; ``make check`` runs it. The exceptions are listed below, each
+with its reason; the lists should become empty.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _ENDLESS = {"join", "result", "wait"}
 
 class Lists(NamedTuple):
     """What may break a rule: modules that are too long, classes that are too wide, names of several classes, modules
-    that touch files by the system's own functions, functions that wait without an end."""
+    that touch files by the system's own functions, functions that wait without a time limit."""
 
     long: Mapping[str, str] = LONG
     wide: Mapping[str, str] = WIDE
@@ -176,7 +176,7 @@ def _file_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _endless(node: ast.AST, inside: tuple[str, ...] = ()) -> Iterator[tuple[int, str, str]]:
-    """The calls below a node that wait without an end, with their lines and the functions that they are in."""
+    """The calls below a node that wait without a time limit, with their lines and the functions that they are in."""
     for each in ast.iter_child_nodes(node):
         if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield from _endless(each, (*inside, each.name))
@@ -204,7 +204,7 @@ def _held(tree: ast.Module) -> dict[str, list[ast.expr]]:
 
 
 def _voice(call: ast.Call, held: Mapping[str, list[ast.expr]]) -> Iterator[tuple[int, str]]:
-    """What is wrong with the messages and hints that a call is given, itself or by a name."""
+    """What is wrong with the messages and hints that a call gets, directly or by a name."""
     called = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     given = [*call.args] if called in _FIRST else []
     given += [
@@ -237,7 +237,7 @@ def _choices(node: ast.expr) -> Iterator[ast.expr]:
 
 
 def _text(node: ast.expr) -> tuple[str, str] | None:
-    """The beginning and the end of a text that is written out, as far as they are; None for anything else."""
+    """The literal beginning and end of a text; None for anything else."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value, node.value
     if isinstance(node, ast.JoinedStr) and node.values:

@@ -1,6 +1,6 @@
-"""Finds dead links in the project's Markdown: relative paths and anchors. Asks no network.
+"""Finds dead links in the project's Markdown: relative paths and anchors. Uses no network.
 
-``python -m tools.check_links [FOLDER]`` lists each as ``file:line: target: why`` and exits with 1 where there is any.
+``python -m tools.check_links [FOLDER]`` lists each as ``file:line: target: why`` and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SCHEME = re.compile(r"^(?:[a-z][a-z0-9+.-]*:|//)", re.IGNORECASE)
 
 
 def markdown(root: Path) -> Iterator[Path]:
-    """Every Markdown file below the folder but for hidden and built folders."""
+    """Every Markdown file below the folder, except in hidden and built folders."""
     for folder in [root, *sorted(path for path in root.iterdir() if path.is_dir())]:
         if folder == root:
             yield from sorted(root.glob("*.md"))
@@ -59,14 +59,14 @@ def targets(text: str) -> Iterator[tuple[int, str]]:
 
 
 def slug(heading: str) -> str:
-    """The anchor that code hosts make of a heading: lower case, words and hyphens only."""
+    """The anchor that code hosts make from a heading: lower case, words and hyphens only."""
     shown = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "")
     kept = (char for char in shown.lower() if char in " -_" or unicodedata.category(char)[0] in "LMN")
     return "".join(kept).replace(" ", "-")
 
 
 def anchors(text: str) -> set[str]:
-    """Every anchor of a page; the second heading of one name gets ``-1``, and so on."""
+    """Every anchor of a page; the second heading with one name gets ``-1``, and so on."""
     found: dict[str, int] = {}
     named = set()
     for _, line in prose(text):
@@ -80,14 +80,14 @@ def anchors(text: str) -> set[str]:
 
 
 def exists(path: Path) -> bool:
-    """Whether the path is there in just this spelling, also where the file system does not mind case."""
+    """Whether the path exists in exactly this spelling, even if the file system ignores case."""
     return path.exists() and (
         path.name in {"", ".."} or any(path.name == other.name for other in path.parent.iterdir())
     )
 
 
 def fault(root: Path, page: Path, target: str) -> str:
-    """Why the target is dead, or nothing."""
+    """Why the target is dead, or an empty text."""
     name, _, anchor = target.partition("#")
     path = (page.parent / unquote(name)).resolve() if name else page
     if name.startswith("/") or not path.is_relative_to(root):

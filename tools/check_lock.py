@@ -30,7 +30,7 @@ Ask = Callable[[str, str], str]
 
 
 def ask_uv(platform: str, python: str) -> str:
-    """What uv says of the lock."""
+    """What uv says about the lock."""
     command = ["uv", "pip", "compile", LOCK, "--no-deps", "--only-binary", ":all:", "--quiet", "--no-config"]
     asked = subprocess.run(
         [*command, "--python-platform", platform, "--python-version", python],
@@ -68,7 +68,7 @@ def report(ask: Ask = ask_uv) -> tuple[list[str], bool]:
 
 
 def main() -> int:
-    """Prints the lines; 1 if a system that is promised is not among those on which the lock can be installed."""
+    """Prints the lines; 1 if the lock cannot be installed on a system that is promised."""
     if shutil.which("uv") is None:
         sys.stderr.write("check_lock: uv is not on the PATH; install it (pipx install uv).\n")
         return 1

@@ -1,5 +1,5 @@
 """Checks the types for every system that the program runs on, whichever one this is: a name that Windows lacks is an
-error of the run for Windows.
+error in the run for Windows.
 
 ``python -m tools.check_types`` prints what mypy finds, each line once; ``make check`` runs it.
 """
@@ -16,8 +16,8 @@ SYSTEMS = ("linux", "darwin", "win32")
 
 
 def check(root: Path, *packages: str, systems: Sequence[str] = SYSTEMS) -> dict[str, list[str]]:
-    """What mypy finds in these packages, and the systems for which it does; nothing if all is well. The runs go side
-    by side, each with a cache of its own, because a cache is of one system."""
+    """What mypy finds in these packages, and the systems for which it does; nothing if all is well. The runs are
+    parallel, each with a cache of its own, because a cache belongs to one system."""
     runs = {
         system: subprocess.Popen(
             [sys.executable, "-m", "mypy", "--platform", system, "--cache-dir", f".mypy_cache/{system}", *packages],

@@ -1,6 +1,6 @@
-"""Builds the wheel, looks into it, and runs it where only the runtime dependencies are installed.
+"""Builds the wheel, looks into it, and runs it in an environment that has only the runtime dependencies.
 
-A module that imports a development tool, or a file that did not get into the package, shows here and nowhere else.
+This alone notices a module that imports a development tool, or a file that is missing in the package.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SMOKE = (
 
 
 def run(*command: str | Path, cwd: Path) -> None:
-    """Runs a command and shows what it said only where it failed."""
+    """Runs a command, and shows its output only if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)

@@ -1,6 +1,6 @@
 """Writes docs/findings.md from the table of findings in reconcile/core/findings.py.
 
-``python -m tools.findings`` writes it; a test holds it current.
+``python -m tools.findings`` writes it; a test keeps it current.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def text() -> str:
 
 
 def _shown(template: str) -> str:
-    """A template as people read it: each value by its name in capitals."""
+    """A template as people read it, with each value's name in capitals."""
     return re.sub(r"\{(\w+)[^}]*\}", lambda found: found[1].upper(), template)
 
 

@@ -1,7 +1,7 @@
 """Writes requirements/*.txt from pyproject.toml with uv; further arguments (``--upgrade``) go to uv.
 
-The pins that stand are kept if they still fit. One file holds for every system and Python version, with hashes; on
-which of them it can be installed from wheels alone is said at the end.
+Pins are kept if they still fit. One file is for every system and Python version, with hashes; the end of the output
+says on which of them it can be installed from wheels alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def compile_lock(name: str, *arguments: str, given: str | None = None) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The development lock first: the others take their versions from it, but for Beam's, whose bounds exclude some."""
+    """The development lock first: the others take their versions from it, except Beam's, whose bounds exclude some."""
     if shutil.which("uv") is None:
         sys.stderr.write("lock: uv is not on the PATH; install it (pipx install uv) and run make lock again.\n")
         return 1

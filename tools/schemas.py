@@ -1,6 +1,6 @@
 """Writes docs/schemas/*.json, a JSON Schema for each document that the program writes, from its types.
 
-``python -m tools.schemas`` writes them all; a test holds them current and holds the program's output against them.
+``python -m tools.schemas`` writes them all; a test keeps them current and validates the program's output against them.
 """
 
 from __future__ import annotations

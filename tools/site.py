@@ -1,7 +1,7 @@
 """The documentation as a site: ``python -m tools.site`` writes build/site from the repository's own Markdown.
 
-The pages are copied to build/pages as they lie in the repository, so that links between them, and to the files that
-they name, hold there too. The generator and its theme are in an environment of their own, .venv-docs, made from
+The pages are copied to build/pages with the repository's folders, so that links between them, and to the files that
+they name, work there too. The generator and its theme are in an environment of their own, .venv-docs, made from
 requirements/docs.txt; nothing else needs them.
 """
 
@@ -30,7 +30,7 @@ _FENCE = re.compile(r" *(```|~~~)")
 
 
 def collect(root: Path, pages: Path) -> None:
-    """Copies every page, and every file that one links to, into a folder made anew."""
+    """Copies every page, and every file that one links to, into a new folder."""
     shutil.rmtree(pages, ignore_errors=True)
     for page in markdown(root):
         copy = pages / page.relative_to(root)
@@ -46,7 +46,7 @@ def collect(root: Path, pages: Path) -> None:
 
 
 def _list_decisions(folder: Path) -> None:
-    """Writes the page that the navigation has for the notes, of which each day may bring another."""
+    """Writes the navigation's page about the decisions, whose number grows."""
     notes = {path.name: path.read_text("utf-8").partition("\n")[0].lstrip("# ") for path in sorted(folder.glob("*.md"))}
     lines = [f"- [{title}]({name})" for name, title in notes.items()]
     folder.joinpath("README.md").write_text("\n".join(["# Decisions", "", *lines, ""]), "utf-8")
@@ -61,8 +61,8 @@ def _linked(root: Path, page: Path, text: str) -> Iterator[Path]:
 
 
 def indented(text: str) -> str:
-    """The page as the generator reads lists: what belongs to an item is indented by four for each level, where code
-    hosts take the width of the item's mark; and a list begins after a blank line."""
+    """The page as the generator reads lists: what belongs to an item is indented by four for each level, while code
+    hosts use the width of the item's mark; and a list begins after a blank line."""
     out: list[str] = []
     levels: list[int] = []
     """At which column the text of each item begins that is open."""
