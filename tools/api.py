@@ -122,7 +122,7 @@ def _members(kind: type) -> Iterator[str]:
     ours = [each for each in reversed(kind.__mro__) if each.__module__.startswith("reconcile.")]
     found: dict[str, Any] = {}
     for name, value in (each for kind in ours for each in vars(kind).items() if not each[0].startswith("_")):
-        found.pop(name, None)  # what a class says anew stands where it says it
+        found.pop(name, None)  # a name that a class redefines is listed with that class
         found[name] = value
     for name, value in found.items():
         if isinstance(value, property):

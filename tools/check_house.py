@@ -20,7 +20,7 @@ from reconcile.core.errors import ReconcileError
 ROOT = Path(__file__).resolve().parent.parent
 LINES, ATTRIBUTES = 400, 12
 
-# Each with the reason; what keeps to the rule again is told, and goes from the list.
+# Each with its reason. What keeps to the rule again is reported, and must be removed from the list.
 _DOCUMENT = "its attributes are the fields of a document, in the order in which they are written"
 LONG: dict[str, str] = {}
 WIDE: dict[str, str] = {
@@ -40,7 +40,7 @@ WIDE: dict[str, str] = {
 }
 SAME: dict[str, str] = {}
 # Modules that may rename, replace, remove, flush or open files by the system's own functions. Others go through
-# `adapters/files.py`, which is patient with programs that have a file open, and in its turn disturbs none of them.
+# `adapters/files.py`, which tries again if a program has the file open, and disturbs no such program.
 _DEVICE = "a terminal or the null device, and no file"
 ROOMS: dict[str, str] = {
     "reconcile/__main__.py": _DEVICE,
@@ -56,8 +56,8 @@ ROOMS: dict[str, str] = {
     "reconcile/adapters/state/folder.py": "opens folders",
     "reconcile/adapters/state/journal.py": "flushes the file that it appends to",
 }
-# Functions that may wait without an end. Elsewhere that would make Windows deaf to Ctrl-C, as it hears none while a
-# thread is waited for.
+# Functions that may wait without a time limit. Elsewhere such a wait would keep Windows from noticing Ctrl-C, which it
+# does not do while it waits for a thread.
 _DONE = "what it asks is done"
 WAITS: dict[str, str] = {
     "reconcile/adapters/local/store.py:LocalFiles._settled_rows": "sleeps, and for the time of `settle` at most",
@@ -170,7 +170,7 @@ def _file_calls(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"os.{called}"
         elif isinstance(of, ast.Name) and of.id == "files":
             continue
-        # A text is replaced by another one, a struct by its fields, which have names: only a path has one argument.
+        # The replace of a text has two arguments, that of a struct named ones; only a path's has a single argument.
         elif called in _OF_PATHS or (called == "replace" and len(node.args) == 1 and not node.keywords):
             yield node.lineno, f".{called}"
 

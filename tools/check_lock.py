@@ -23,10 +23,10 @@ PROMISED = {
     "Windows, x86-64": "x86_64-pc-windows-msvc",
 }
 TOLD = {"macOS, Intel": "x86_64-apple-darwin", "Windows, ARM": "aarch64-pc-windows-msvc"}
-"""Said, and no error. That Windows runs an x86-64 Python too."""
+"""Reported, but no error. This Windows runs an x86-64 Python too."""
 
 Ask = Callable[[str, str], str]
-"""What stands in the way on a platform (uv's name for it) with a Python; empty if nothing does."""
+"""What prevents an installation on a platform (uv's name for it) with a Python; empty if nothing does."""
 
 
 def ask_uv(platform: str, python: str) -> str:

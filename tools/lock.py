@@ -15,7 +15,7 @@ from pathlib import Path
 from tools import check_lock
 
 ROOT = Path(__file__).resolve().parent.parent
-# Neither a header nor an index address: the files say what, never where from.
+# Neither a header nor the address of an index: the files say what to install, never from where.
 STYLE = ("--universal", "--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url", "--quiet")
 
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         compile_lock("dev", "pyproject.toml", "--group", "dev", "--extra", "pictures", *arguments)
         compile_lock("run", "pyproject.toml", "-c", "requirements/dev.txt", *arguments)
         compile_lock("docs", "--group", "docs", *arguments)
-        # Without what talks to Dataflow, of which not all is in wheels: the tests run on the local runner.
+        # Without the packages for Dataflow, which are not all in wheels: the tests run on the local runner.
         compile_lock("beam", "pyproject.toml", "-", "--group", "dev", *arguments, given="apache-beam>=2.77,<3")
         compile_lock("build", "-", "-c", "requirements/dev.txt", *arguments, given="\n".join(backend))
     except subprocess.CalledProcessError as error:

@@ -103,7 +103,7 @@ def prepare() -> Path:
 def main(arguments: list[str]) -> int:
     """Builds the site; a dead link, and a page that the navigation does not have, are failures."""
     collect(ROOT, PAGES)
-    # Not --quiet: the warnings that it would leave out are what makes a strict build fail.
+    # Not --quiet: it would hide the warnings for which a strict build fails.
     command = [str(prepare()), "-m", "mkdocs", "build", "--strict", *arguments]
     code = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}).returncode
     if code == 0:
