@@ -122,7 +122,7 @@ def test_a_python_too_old_or_not_there_is_said_in_a_sentence(tmp_path: Path) -> 
     old.chmod(0o755)
     done = make("demo", f"PYTHON={old}")
     assert done.returncode != 0
-    assert f"Python 3.11 or newer is needed, and {old} is: Python 3.9.2." in done.stderr
+    assert f"Python 3.11 or newer is needed, but {old} is: Python 3.9.2." in done.stderr
     assert "make demo PYTHON=/path/to/python3" in done.stderr
     gone = make("test", "PYTHON=no-such-python")
     assert gone.returncode != 0
