@@ -97,5 +97,5 @@ def read_shard(shard: ScanShard, data: bytes, folder: str) -> Iterator[LocalFile
         except UnicodeDecodeError as error:
             raise UsageError(f"{shard.name} in {folder} cannot be read: {error}", hint=AGAIN) from error
         if row.size < 0 or "\0" in path or not is_below(path.removesuffix("/")):
-            raise UsageError(f"{shard.name} in {folder} has {path!r}, which is no file below a root", hint=AGAIN)
+            raise UsageError(f"{shard.name} in {folder} has {path!r}, which is not a file below a root", hint=AGAIN)
         yield LocalFile(path, row.size, row.mtime_ns, row.crc32c, row.problem, row.detail, row.twin)

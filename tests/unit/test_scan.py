@@ -107,12 +107,12 @@ def test_a_file_of_a_scan_is_not_opened(tmp_path: Path) -> None:
     "path", ["../x", "/etc/passwd", "a/../../x", "a//b", "./a", "", "/", "a/./b", "..", "../", "a\0b"]
 )
 def test_a_path_that_leads_out_of_a_root_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(UsageError, match="is no file below a root"):
+    with pytest.raises(UsageError, match="is not a file below a root"):
         list(ScannedFiles([write(tmp_path / "one", "one", file(path))]).walk())
 
 
 def test_a_file_of_less_than_no_bytes_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no file below a root"):
+    with pytest.raises(UsageError, match="is not a file below a root"):
         list(ScannedFiles([write(tmp_path / "one", "one", LocalFile("a", -1, 0))]).walk())
 
 
