@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -210,6 +210,11 @@ class OpenProject(RunFacts, Closing):
         """Ends the second process, if there is one: the next walk is in this one."""
         if isinstance(self.files, LocalFiles):
             self.files.walk_here()
+
+    def presence(self) -> AbstractContextManager[Callable[[str], bool]]:
+        """Returns a function that says whether a file is there now; see ``LocalFiles.presence``."""
+        assert isinstance(self.files, LocalFiles)
+        return self.files.presence()
 
     @cached_property
     def places(self) -> FilePlaces:

@@ -52,7 +52,8 @@ class LookUp:
             for key, path in sorted(paths.items())
             if key in respelt or not extent.remote.covers(key) or (path is not None and not extent.local.covers(path))
         ]
-        files = self._look_at({path for key in asked if (path := paths[key]) is not None})
+        paths_asked = {path for key in asked if (path := paths[key]) is not None}
+        files = self.look_at(paths_asked, before=extent.local.prefixes)
         gotten = [key for key in asked if paths[key] not in files or not extent.remote.covers(key)]
         objects, refused = self._get(gotten)
         if any(not any(paths.get(key) in files or key in objects for key in keys) for keys in texts):
@@ -93,11 +94,11 @@ class LookUp:
         path = None if candidate.sure else self.path_of(candidate.key)
         return candidate.sure or (path is not None and self._map.read(path, self.known_ids) is not None)
 
-    def _look_at(self, paths: Iterable[str]) -> dict[str, LocalFile]:
-        """Returns the files at these paths. A file below a folder that is not read is unknown, and the folder is
-        noted."""
+    def look_at(self, paths: Iterable[str], *, before: Sequence[str] = ()) -> dict[str, LocalFile]:
+        """Returns the files at these paths. A file below a folder that is not read is unknown, and the folder is noted.
+        ``before`` are the prefixes of a walk that follows."""
         files: dict[str, LocalFile] = {}
-        for file in self._worlds.files.lookup(sorted(paths), before=self._extent.local.prefixes):
+        for file in self._worlds.files.lookup(sorted(paths), before=before):
             stop = self._stop(file)
             if stop is None:
                 files[file.path] = file

@@ -9,9 +9,9 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from operator import attrgetter, itemgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -36,6 +36,13 @@ STATES_TOGETHER = 1_000
 Streams: TypeAlias = tuple[Iterable[tuple[str, Any]], ...]
 
 
+class _Missed(NamedTuple):
+    """Files that are there and that the walk did not see: their paths, which are their keys, and the rows of these."""
+
+    paths: list[str]
+    rows: Sorter
+
+
 class Observations:
     """Files and objects, key by key.
 
@@ -45,7 +52,7 @@ class Observations:
 
     looks_again = False
     """Whether files may have been walked before the records were read. A workflow writes a file and then the record
-    that names it, so files that are named but were not seen are then looked up at the end."""
+    that names it, so each key that is not skipped is then compared with what is there by now."""
 
     def __init__(
         self,
@@ -78,22 +85,33 @@ class Observations:
                     (self._local_by_key(files), self._listed_by_key(objects), named, references), agreed.of
                 )
             else:
-                unseen = Sorter(self._spill) if self.looks_again else None
-                for streams, state_of in self._skipping(files, objects, references, shortcut):
-                    yield from self._joined(streams, state_of, unseen)
-                yield from self._seen_now(unseen or ())
+                missed = _Missed([], Sorter(self._spill))
+                with self._worlds.presence() if self.looks_again else nullcontext() as is_there:
+                    for streams, state_of in self._skipping(files, objects, references, shortcut):
+                        yield from self._joined(streams, state_of, is_there, missed)
+                yield from self._seen_now(missed)
         extent.note_gaps()
 
     def _joined(
-        self, streams: Streams, state_of: Callable[[str], Agreed | None], unseen: Sorter | None = None
+        self,
+        streams: Streams,
+        state_of: Callable[[str], Agreed | None],
+        is_there: Callable[[str], bool] | None = None,
+        missed: _Missed | None = None,
     ) -> Iterator[Row]:
-        """Yields the rows of files, listed objects, objects read by name, and references, by key. If ``unseen`` is
-        given, the rows of keys that are named but of which no file was seen go there instead."""
+        """Yields the rows of files, listed objects, objects read by name, and references, by key.
+
+        With ``is_there``, files that are gone by now are left out, and the rows of keys whose files are there but were
+        not seen go to ``missed`` instead.
+        """
         extent = self.extent
         names = ("local files", "objects", "named objects", "references")
         for key, (file, in_listing, by_name, asking) in merge(tuple(zip(names, streams, strict=True))):
             if extent.unread:
                 extent.note_gaps()
+            is_missed = False
+            if is_there is not None and self._is_within(key) and is_there(key) != (file is not None):
+                is_missed, file = file is None, None
             rows = [] if asking is None else [row for row in asking if row is not None]
             found = in_listing or by_name
             if file is not None or found is not None:
@@ -102,23 +120,29 @@ class Observations:
                 rows.append(self._row(key, file, found, state_of(key)))
             elif asking is not None:
                 rows.append(self._row(key, None, None, None))
-            if unseen is None or file is not None or asking is None:
+            if missed is None or not is_missed:
                 yield from rows
             else:
+                missed.paths.append(key)
                 for row in rows:
-                    unseen.add(key, row)
+                    missed.rows.add(key, row)
 
-    def _seen_now(self, unseen: Iterable[Keyed]) -> Iterator[Row]:
-        """Yields the rows of the ``unseen`` keys, after looking up their files again."""
-        rows = ((key, row) for key, row in unseen if row is not None)
-        by_key = ((key, [row for _, row in group]) for key, group in itertools.groupby(rows, itemgetter(0)))
-        while some := dict(itertools.islice(by_key, ASKED_TOGETHER)):
-            paths = [key for key in some if self.named.path_of(key) is not None and self.extent.local.covers(key)]
-            files = {file.path: file for file in self._worlds.files.lookup(paths)}
-            for key, (*asking, row) in some.items():
-                yield from asking
-                self._note_file(file := files.get(key))
-                yield row if file is None else self._row(key, file, row.value.remote, self._worlds.agreed.of(key))
+    def _is_within(self, key: str) -> bool:
+        """Whether the file of this key can be there, in a part that was read."""
+        return self.named.path_of(key) is not None and self.extent.local.covers(key)
+
+    def _seen_now(self, missed: _Missed) -> Iterator[Row]:
+        """Yields the rows of the keys whose files were missed, after looking at these files."""
+        files = self.named.look_at(missed.paths) if missed.paths else {}
+        self.extent.note_gaps()
+        rows = ((key, row) for key, row in missed.rows if row is not None)
+        for key, group in itertools.groupby(rows, itemgetter(0)):
+            *asking, (_, row) = group
+            yield from (each for _, each in asking)
+            file, remote = files.get(key), row.value.remote
+            self._note_file(file)
+            state = None if file is None and remote is None else self._worlds.agreed.of(key)
+            yield self._row(key, file, remote, state)
 
     def _note_file(self, file: LocalFile | None) -> None:
         self.files += file is not None and self._map.first_match(file.path) is not None

@@ -28,12 +28,12 @@ from reconcile.commands.demo_media import mp4
 from reconcile.core.errors import SourceError
 from reconcile.core.events import Event, Phase, PhaseStarted
 from reconcile.core.pattern import Template
-from reconcile.core.plan import Scope
+from reconcile.core.plan import Plan, Scope
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.pipeline.planner import survey
 from reconcile.run_options import APART_FROM, RunOptions
-from tests.kit.small_project import OLD, make_project, open_records, write
+from tests.kit.small_project import KPOP, OLD, make_project, open_objects, open_records, put, write
 from tests.kit.tree import IGNORE, an_hour_on
 
 RULES = ("characters/{char_id}.png", "remixes/{char_id}_{title}/result/{name}.mp4", ".thumbs/{char_id}.png")
@@ -534,6 +534,47 @@ def test_it_is_for_a_look_at_everything_that_has_many_files(
 SHELL = '#!/bin/sh\n"{python}" "$@"\necho over >> "{log}"\n'
 
 
+def planned_while(folder: Path, monkeypatch: pytest.MonkeyPatch, workflow: Callable[[Path], None]) -> tuple[Plan, Plan]:
+    """A plan during which a workflow acts once the second process has seen everything and before the records are read;
+    and the plan of a run after it, by one process that skips nothing."""
+    log, other = folder.with_name("log"), folder.with_name("python-told")
+    other.write_text(SHELL.format(python=sys.executable, log=log))
+    other.chmod(0o755)
+    with Project.open(folder).opened() as project:
+        settings = project.settings
+        rules, cache = settings.asset_map.templates, project.state
+        files = LocalFiles(
+            settings.root, ignore=settings.ignore, rules=rules, looks=FirstLooks(0), cache=cache, clock=an_hour_on
+        )
+        assert len(list(files.walk())) > 1
+        survey(project)
+        project.note_files(APART_FROM)
+    monkeypatch.setattr(sys, "executable", str(other))
+
+    def listener(event: Event) -> None:
+        if event != PhaseStarted(Phase.RECORDS):
+            return
+        patience = time.monotonic() + 30
+        while not log.exists() and time.monotonic() < patience:
+            time.sleep(0.01)
+        workflow(folder)
+
+    with Project.open(folder).opened(RunOptions(apart=True)) as project:
+        seen = survey(project, listener=listener).plan
+    assert log.exists()
+    monkeypatch.undo()
+    with Project.open(folder).opened(RunOptions(cache=False)) as project:
+        expected = survey(project).plan
+    return seen, msgspec.structs.replace(expected, created=seen.created, estimate=seen.estimate)
+
+
+def record(folder: Path, char_id: str, **fields: object) -> None:
+    """Writes a record with one entry."""
+    records = open_records(folder)
+    records.put(char_id, {"assets": [{"title": "primary", **fields}]})
+    records.close()
+
+
 @pytest.mark.skipif(os.name == "nt" or not is_possible(), reason="a shell script stands for Python, on a second core")
 @pytest.mark.parametrize(
     ("path", "field"),
@@ -548,35 +589,82 @@ SHELL = '#!/bin/sh\n"{python}" "$@"\necho over >> "{log}"\n'
 def test_a_file_that_is_written_while_records_are_read_is_seen_if_a_record_names_it(
     path: str, field: str, named_by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log, other = tmp_path / "log", tmp_path / "python-told"
-    other.write_text(SHELL.format(python=sys.executable, log=log))
-    other.chmod(0o755)
-    folder = make_project(tmp_path / "project")
-    with Project.open(folder).opened() as project:
-        survey(project)
-        project.note_files(APART_FROM)
-    monkeypatch.setattr(sys, "executable", str(other))
+    place = f"gs://my-bucket/anime_dance/{path}" if named_by == "uri" else f"C:\\oo\\bar\\output\\{path}"
 
-    def a_workflow(event: Event) -> None:
-        if event != PhaseStarted(Phase.RECORDS):
-            return
-        patience = time.monotonic() + 30
-        while not log.exists() and time.monotonic() < patience:
-            time.sleep(0.01)  # until the second process has seen everything
+    def a_workflow(folder: Path) -> None:
         write(folder, path, b"n" * 77)
-        place = f"gs://my-bucket/anime_dance/{path}" if named_by == "uri" else f"C:\\oo\\bar\\output\\{path}"
-        records = open_records(folder)
-        records.put("miyuki", {"assets": [{"title": "primary", field: place}]})
-        records.close()
+        record(folder, "miyuki", **{field: place})
 
-    with Project.open(folder).opened(RunOptions(apart=True)) as project:
-        seen = survey(project, listener=a_workflow).plan
-    assert log.exists()
-    monkeypatch.undo()
-    with Project.open(folder).opened(RunOptions(cache=False)) as project:
-        expected = survey(project).plan
-    assert seen == msgspec.structs.replace(expected, created=seen.created, estimate=seen.estimate)
+    seen, expected = planned_while(make_project(tmp_path / "project"), monkeypatch, a_workflow)
+    assert seen == expected
     assert any(path in str(change) for change in (*seen.actions, *seen.findings))
+
+
+IMAGES = "gs://my-bucket/anime_dance/characters"
+OTHER_KPOP = KPOP.replace("_x.mp4", "_y.mp4")
+
+
+def replaces_what_a_field_holds(folder: Path) -> None:
+    (folder / "output" / KPOP).unlink()
+    write(folder, OTHER_KPOP, b"n" * 77)
+    record(folder, "ai_hoshino", anime_image=f"{IMAGES}/ai_hoshino.png")
+
+
+def takes_a_file_away(folder: Path) -> None:
+    (folder / "output" / KPOP).unlink()
+    record(folder, "ai_hoshino", anime_image=f"{IMAGES}/ai_hoshino.png")
+
+
+def renames_a_folder(folder: Path) -> None:
+    (folder / "output" / "remixes" / "ai_hoshino_x").rename(folder / "output" / "remixes" / "ai_hoshino_z")
+    path = KPOP.replace("ai_hoshino_x", "ai_hoshino_z")
+    record(folder, "ai_hoshino", other=f"C:\\oo\\bar\\output\\{path}")
+
+
+def uploads_a_file_itself(folder: Path) -> None:
+    write(folder, "characters/miyuki.png", b"n" * 77)
+    objects = open_objects(folder)
+    put(objects, "characters/miyuki.png", b"n" * 77)
+    objects.close()
+
+
+def makes_a_link(folder: Path) -> None:
+    (folder / "elsewhere").mkdir()
+    (folder / "output" / "remixes" / "miyuki_x").symlink_to(folder / "elsewhere")
+    record(folder, "miyuki", other="gs://my-bucket/anime_dance/remixes/miyuki_x/result/[kpop]_x.mp4")
+
+
+@pytest.mark.skipif(os.name == "nt" or not is_possible(), reason="a shell script stands for Python, on a second core")
+@pytest.mark.parametrize("workflow", [takes_a_file_away, renames_a_folder, uploads_a_file_itself, makes_a_link])
+def test_what_a_workflow_does_while_records_are_read_is_planned_as_if_it_were_done(
+    workflow: Callable[[Path], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, expected = planned_while(make_project(tmp_path / "project"), monkeypatch, workflow)
+    assert seen == expected
+
+
+@pytest.mark.skipif(os.name == "nt" or not is_possible(), reason="a shell script stands for Python, on a second core")
+def test_a_file_that_was_replaced_by_another_one_claims_no_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, expected = planned_while(make_project(tmp_path / "project"), monkeypatch, replaces_what_a_field_holds)
+    assert OTHER_KPOP in str(expected)
+    assert KPOP not in str((seen.actions, seen.findings))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lists folders by path")
+def test_each_folder_is_listed_once_however_many_files_are_looked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.many(3)
+    world.put("a/b/c.png")
+    listed: list[object] = []
+    read = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda folder: listed.append(folder) or read(folder))
+    paths = sorted(["a/b/c.png", "a/x.png", "b.png", *(f"characters/{number:05}.png" for number in range(3000))])
+    with world.files().presence() as is_there:
+        assert [path for path in paths if is_there(path)] == ["a/b/c.png", *(f"characters/0000{n}.png" for n in "012")]
+    assert len(listed) == 4
 
 
 LIMITED = """

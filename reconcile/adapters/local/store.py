@@ -97,11 +97,7 @@ class LocalFiles:
             before, found = self._root_identity(), self._walk.rows(root, within)
         rows = self._settled_rows(found, lambda path: self._observe_from(path, within))
         yield from self._hasher.hashed(rows)
-        # An unmounted drive makes its folders vanish one by one, which must not count as absent files.
-        if self._root_identity() != before:
-            raise SourceError(
-                f"the local root {self._shown} was replaced while it was read", hint="run again once it stays put"
-            )
+        self._check_root(before)
 
     def names(self, prefixes: Sequence[str] = ("",)) -> Iterator[str]:
         return self._walk.names(self._root_listing(), Prefixes(prefixes))
@@ -117,6 +113,16 @@ class LocalFiles:
 
         rows = self._walk.look(self._root_listing(), asked, anew=anew)
         return self._hasher.hashed(self._settled_rows(rows, from_path, lambda: self._observe_from("", later)))
+
+    @contextlib.contextmanager
+    def presence(self) -> Iterator[Callable[[str], bool]]:
+        """Returns a function that says whether something is at a path now, or may be because a folder on the way is not
+        read. For paths in their order, each folder is listed once. Raises as ``walk``."""
+        before = self._root_identity()
+        with OpenFolders(self._root) as folders:
+            chain = [self._root_listing()]
+            yield lambda path: self._walk.is_there(folders, chain, path)
+        self._check_root(before)
 
     def forget(self, path: str) -> None:
         self._cache.drop(path)
@@ -263,6 +269,14 @@ class LocalFiles:
                 hint=hint(error, "mount its drive and run again"),
             ) from error
         return found.st_dev, found.st_ino
+
+    def _check_root(self, before: tuple[int, int]) -> None:
+        """Raises SourceError if this is another root than before: an unmounted drive makes its folders vanish one by
+        one, which must not count as absent files."""
+        if self._root_identity() != before:
+            raise SourceError(
+                f"the local root {self._shown} was replaced while it was read", hint="run again once it stays put"
+            )
 
     # -- observing --
 

@@ -109,22 +109,29 @@ class Walk:
             for path in paths:
                 if not components(path):
                     continue
-                while not path.startswith(chain[-1].folder.rel):
-                    chain.pop()
                 if row := self._descend(folders, chain, path, anew=anew):
                     yield row
 
+    def is_there(self, folders: OpenFolders, chain: list[Listing], path: str) -> bool:
+        """Whether something is at this path, or may be because a folder on the way is not read. ``chain`` begins with
+        the listing of the root, and keeps the folders on the way for the next path."""
+        return self._reach(folders, chain, path) is not None
+
     def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
+        found = self._reach(folders, chain, path)
+        return self._file(folders, chain[-1], path, found, anew=anew) if isinstance(found, Entry) else found
+
+    def _reach(self, folders: OpenFolders, chain: list[Listing], path: str) -> Entry | LocalFile | None:
         """Finds one path by name in the listings, which respect case on every system; leaves the folders in
         ``chain``."""
+        while not path.startswith(chain[-1].folder.rel):
+            chain.pop()
         while True:
             listing = chain[-1]
             head, slash, _ = path[len(listing.folder.rel) :].partition("/")
             entry = listing.entry(head + slash)
-            if entry is None:
-                return None
-            if not slash:
-                return self._file(folders, listing, path, entry, anew=anew)
+            if entry is None or not slash:
+                return entry
             below = self._enter(folders, listing, listing.folder.rel + head + slash, entry)
             if not isinstance(below, Listing):
                 return LocalFile(path, 0, 0, problem=below.problem, detail=below.detail) if below else None
