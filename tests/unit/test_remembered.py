@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconcile import Project, config
+from reconcile import Project
 from reconcile.adapters.state import documents
 from reconcile.adapters.state.database import STATE, Layout
 from reconcile.adapters.state.documents import LAYOUT, RememberedDocuments
 from reconcile.commands.explain import explain
 from reconcile.commands.verify import verify
+from reconcile.config.environment import RULES
 from reconcile.core.errors import StoreUnavailable
 from reconcile.core.moment import Moment
 from reconcile.core.opaque import Opaque
@@ -139,7 +140,7 @@ def test_nothing_is_taken_from_another_place(records: Records, tmp_path: Path) -
 def test_each_server_project_database_and_collection_has_a_memory_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rules = make_project(tmp_path) / config.RULES
+    rules = make_project(tmp_path) / RULES
     text = rules.read_text("utf-8")
     kept = 'uri = "firestore://my-project/(default)/characters"', 'endpoint = "file:stores"'
     uris = ("my-project/(default)/characters", "other/(default)/characters", "my-project/b/characters")
