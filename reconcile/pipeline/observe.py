@@ -82,7 +82,13 @@ class Observations:
             if shortcut is None:
                 named = ((each.key, each) for each in self.named.objects)
                 yield from self._joined(
-                    (self._local_by_key(files), self._listed_by_key(objects), named, references), agreed.of
+                    (
+                        self._local_by_key(files),
+                        itertools.chain.from_iterable(self._listed(objects)),
+                        named,
+                        references,
+                    ),
+                    agreed.of,
                 )
             else:
                 missed = _Missed([], Sorter(self._spill))
@@ -158,7 +164,7 @@ class Observations:
         a function that returns the state of a key."""
         listings = (
             SortedRows(map(list, map(self._keyed, iter(files.batch, []))), "local files"),
-            SortedRows(map(list, map(self._listed_by_key, iter(objects.batch, []))), "objects"),
+            SortedRows(self._listed(objects), "objects"),
             SortedRows(iter(lambda: list(itertools.islice(references, ASKED_TOGETHER)), [])),
             SortedRows(shortcut.asked()),
         )
@@ -212,12 +218,19 @@ class Observations:
         else:
             self.extent.listed = True
 
-    def _listed_by_key(self, rows: Iterable[RemoteObject | Denied]) -> Iterator[tuple[str, RemoteObject]]:
-        for each in rows:
-            if isinstance(each, Denied):
-                self.extent.leave_unknown(each)
-            else:
-                yield each.key, each
+    def _listed(self, objects: Prefetch[RemoteObject | Denied]) -> Iterator[list[tuple[str, RemoteObject]]]:
+        """Yields objects by key, some at a time. What could not be listed becomes unknown when the objects before it
+        have been consumed: up to them, what was not listed is absent."""
+        for batch in iter(objects.batch, []):
+            rows: list[tuple[str, RemoteObject]] = []
+            for each in batch:
+                if isinstance(each, Denied):
+                    yield rows
+                    rows = []
+                    self.extent.leave_unknown(each)
+                else:
+                    rows.append((each.key, each))
+            yield rows
 
     def _local_by_key(self, files: Iterable[LocalFile]) -> Iterator[tuple[str, LocalFile]]:
         """Yields files by key, in the order of the keys. They are sorted if a rule makes keys that are not the

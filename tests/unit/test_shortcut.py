@@ -28,6 +28,7 @@ from reconcile.pipeline.engine import Prefetch, StreamEngine
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.planner import survey
 from tests.kit.engines import DictionaryEngine
+from tests.kit.guarded import guard
 from tests.kit.search import sparingly
 from tests.kit.steady import DEVIATIONS, steady
 from tests.kit.world import World, titled
@@ -201,3 +202,23 @@ def test_list_verify_explain_and_restore_tell_of_what_a_plan_passes_over(folder:
             assert "is in step" in explained.verdict
         world.files.files.clear()
         assert [each.key for each in restore.survey(world).actions] == [key]
+
+
+def test_a_listing_that_is_refused_half_way_leaves_known_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Prefetch, "BATCH", 1024)
+    with World() as world:
+        for char_id in ("ann", "mei"):
+            world.both(f"characters/{char_id}.png")
+            world.record(char_id, titled(anime_image=world.uri(f"characters/{char_id}.png")))
+        survey(world)
+        world.file("about.txt")
+        world.file("characters/jim.png")
+        world.record("jim")
+        guard(world, "remixes/", pages=2)
+        plans = []
+        for cache in (False, True):
+            world.options = msgspec.structs.replace(world.options, cache=cache)
+            plan = survey(world).plan
+            plans.append((plan.actions, plan.findings))
+        assert plans[0] == plans[1]
+        assert [finding.subject for finding in plan.findings if finding.code is Code.UNCLAIMED_FILE] == ["about.txt"]
