@@ -25,7 +25,8 @@ from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.local.walking import Walk
 from reconcile.adapters.state.store import State
 from reconcile.commands.demo_media import mp4
-from reconcile.core.errors import SourceError
+from reconcile.core.changes import Code
+from reconcile.core.errors import ConfigError, SourceError, StoreUnavailable
 from reconcile.core.events import Event, Phase, PhaseStarted
 from reconcile.core.pattern import Template
 from reconcile.core.plan import Plan, Scope
@@ -33,6 +34,7 @@ from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.pipeline.planner import survey
 from reconcile.run_options import APART_FROM, RunOptions
+from tests.kit.guarded import GuardedRecords
 from tests.kit.small_project import KPOP, OLD, make_project, open_objects, open_records, put, write
 from tests.kit.tree import IGNORE, an_hour_on
 
@@ -665,6 +667,44 @@ def test_each_folder_is_listed_once_however_many_files_are_looked_for(
     with world.files().presence() as is_there:
         assert [path for path in paths if is_there(path)] == ["a/b/c.png", *(f"characters/0000{n}.png" for n in "012")]
     assert len(listed) == 4
+
+
+HANGS = '#!/bin/sh\necho $$ >> "{log}"\nexec sleep 600\n'
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists() or not is_possible(), reason="/proc, and a second core")
+@pytest.mark.parametrize("error", [None, KeyboardInterrupt(), ConfigError("no"), StoreUnavailable("no")])
+def test_it_is_over_if_records_cannot_be_read(
+    error: BaseException | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an error, the records may not be read, so that nothing can be skipped and the walk is in this process."""
+    log, other = tmp_path / "log", tmp_path / "python-told"
+    other.write_text(HANGS.format(log=log))
+    other.chmod(0o755)
+    folder = make_project(tmp_path / "project")
+    with Project.open(folder).opened() as project:
+        project.note_files(APART_FROM)
+    monkeypatch.setattr(sys, "executable", str(other))
+    running: list[bool] = []
+
+    def listener(event: Event) -> None:
+        patience = time.monotonic() + 30
+        while not (log.exists() and log.read_text().strip()) and time.monotonic() < patience:
+            time.sleep(0.01)
+        running.append(is_running(int(log.read_text())))
+        if error is not None:
+            raise error
+
+    with Project.open(folder).opened(RunOptions(apart=True)) as project:
+        if error is None:
+            vars(project)["records"] = GuardedRecords(project.records, None)
+            assert Code.UNREADABLE_SCOPE in [each.code for each in survey(project, listener=listener).plan.findings]
+        else:
+            with pytest.raises(type(error)):
+                survey(project, listener=listener)
+    assert running[0]
+    assert error is not None or not running[-1]
+    assert not is_running(int(log.read_text()))
 
 
 LIMITED = """
