@@ -20,8 +20,9 @@ from reconcile.core.ramp import Rates
 
 COMPARING = 33.0
 """By `python -m tests.benchmarks.many 10000000 --drift 0.0204`."""
-READING = 23.0
-"""Files, objects and records: the 100,000 of docs/performance.md, without what comparing takes."""
+READING = 15.0 + 2.3 + 2.1
+"""The files, by the 100,000 of docs/decisions/walk.md; objects and records, by
+`python -m tests.benchmarks.reading 10000000`."""
 COMPARING_ON_BEAM = 500.0
 """By `many --beam`, on its local runner: the difference of 50,000 and 10,000 assets."""
 

@@ -25,3 +25,10 @@ def test_the_table_of_the_benchmarks_has_a_figure_in_each_row() -> None:
     for row in rows:
         seconds, cpu, peak = (float(cell) for cell in row.split(" | ")[1:4])
         assert min(seconds, cpu, peak) > 0
+
+
+def test_all_objects_and_records_are_read() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.benchmarks.reading", "100"], cwd=HERE, capture_output=True, text=True, check=False
+    )
+    assert re.fullmatch(r"100 objects: [\d.]+ s of CPU\n10 records: [\d.]+ s of CPU\n", done.stdout), done.stderr
