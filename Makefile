@@ -12,7 +12,7 @@ BIN := .venv/bin
 endif
 PY := $(BIN)/python
 
-# One worker more than there are processors (tests/conftest.py), because tests wait too, and at most four: each starts
+# Two workers more than there are processors (tests/conftest.py), because tests wait too, and at most four: each starts
 # servers of its own. A file's tests stay together, because some of them tell one story.
 PARALLEL := -n auto --maxprocesses 4 --dist loadfile
 

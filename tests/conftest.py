@@ -17,7 +17,7 @@ from tests.kit.windows import systems_of
 
 pytest_plugins = ["tests.servers.fixtures_gcs", "tests.servers.fixtures_firestore"]
 
-settings.register_profile("default", deadline=None, max_examples=100, derandomize=True, print_blob=True, database=None)
+settings.register_profile("default", deadline=None, max_examples=80, derandomize=True, print_blob=True, database=None)
 settings.register_profile("soak", settings.get_profile("default"), max_examples=500, derandomize=False)
 settings.load_profile("default")
 
@@ -50,8 +50,8 @@ def _compile(session: pytest.Session, worker: int, workers: int) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are processors: some tests wait for what is slow or never answers."""
-    return len(os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)) + 1
+    """Two more than there are processors: many tests wait for what is slow or never answers."""
+    return len(os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)) + 2
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

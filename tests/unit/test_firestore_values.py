@@ -26,6 +26,7 @@ from reconcile.adapters.firestore.store import FirestoreRecordStore
 from reconcile.adapters.firestore.values import decode, decode_document
 from reconcile.adapters.firestore.wire import connect
 from tests.conformance.record_stores import ClientHand
+from tests.kit.search import thoroughly
 from tests.servers.firestore import FirestoreServer
 
 PATH = r"C:\oo\bar\output\characters\rem.png"
@@ -211,7 +212,7 @@ WIRE = st.recursive(
 )
 
 
-@settings(max_examples=1500)
+@thoroughly(6)
 @given(fields=st.dictionaries(TEXTS, WIRE, max_size=4))
 def test_a_document_is_decoded_at_once_as_it_is_value_by_value(fields: dict[str, Any]) -> None:
     def outcome(decoded: Any) -> str:

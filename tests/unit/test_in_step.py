@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.adapters.sorting import Spill
@@ -42,6 +42,7 @@ from reconcile.core.stages import document_stage, explode, key_stage
 from reconcile.core.way import Entries
 from reconcile.pipeline.roster import ids_stand_first
 from reconcile.pipeline.shortcut import MOST_LOOSE, Count, Shortcut, as_row
+from tests.kit.search import thoroughly
 from tests.kit.steady import NUMBERED, STEADY
 from tests.kit.strategies import BUCKET, ROOTS
 from tests.kit.world import users_settings
@@ -376,7 +377,7 @@ def _taken(shortcut: Shortcut, rows: list[Row]) -> set[str]:
 
 
 @given(document=INDEXED_DOCUMENTS | DOCUMENTS, context=st.sampled_from([CONTEXT, INDEXED]))
-@settings(max_examples=1000)
+@thoroughly(5)
 def test_a_record_comes_to_the_same_without_the_answers_of_its_quiet_keys(document: Document, context: Context) -> None:
     shortcut = _shortcut(context)
     rows = list(shortcut.exploded(document))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.leftovers import _FAMILIES, _holds, is_plain, leftover, no_leftover_with
 from reconcile.core.pattern import PatternError, Template
 from reconcile.core.reach import Reach, Selection
 from reconcile.core.rules import AssetMap, AssetRule
+from tests.kit.search import thoroughly
 
 LEFT = """
 ._beach.mp4 .AppleDouble .DS_Store .Spotlight-V100 .Trashes .fseventsd .TemporaryItems .directory .nfs000000000001
@@ -59,7 +60,7 @@ PIECES = [
 ENDINGS = ["", ".png", ".jpg", ".JPG", ".mp4", ".json", "~"]
 
 
-@settings(max_examples=1000)
+@thoroughly(5)
 @given(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=3),
     st.sampled_from(ENDINGS),
@@ -165,7 +166,7 @@ WORDS = st.text("aB9_ -.~#$", max_size=4) | st.sampled_from(
 )
 
 
-@settings(max_examples=2000)
+@thoroughly(10)
 @given(before=WORDS, word=WORDS, behind=WORDS)
 def test_a_name_that_looks_usual_around_a_plain_word_is_no_leftover(before: str, word: str, behind: str) -> None:
     if no_leftover_with(before, behind) and is_plain(word):
