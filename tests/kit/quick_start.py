@@ -122,7 +122,8 @@ class _Fork:
             while (byte := os.read(self._pipes[0], 1)) != b" ":
                 assert byte
                 self._process += byte
-        os.kill(int(self._process), signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already, as one of ``subprocess`` may have
+            os.kill(int(self._process), signal.SIGKILL)
 
     def finish(self, timeout: float) -> tuple[int, bytes, bytes]:
         told, out, err = _read(self._pipes, time.monotonic() + timeout)
