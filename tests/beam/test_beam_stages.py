@@ -36,6 +36,7 @@ from tests.kit.on_beam import planned
 from tests.kit.small_project import make_project
 from tests.kit.world import World
 from tests.kit.worlds import Pick, spec_of
+from tests.servers.clock import SkippingClock
 
 DENIED = ("characters/", "characters/rem", "dances/", "dances/dance_", "remixes/", "images/", "moves/", "")
 
@@ -157,23 +158,11 @@ def test_the_counters_of_a_run_tell_what_was_read_and_judged(tmp_path: Path) -> 
         assert sum(heard) == counters["keys judged"]
 
 
-class Clock:
-    """Its sleepers take their time at once."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 class Asking(ReadLanes):
     """Tells, in place of reading documents, in which minute it would and how many."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        super().__init__(settings, None, Rates().records, clock, clock.sleep)
+    def __init__(self, settings: Settings, clock: SkippingClock) -> None:
+        super().__init__(settings, None, Rates().records, clock.monotonic, clock.sleep)
         self._time = clock
 
     def read(self, project: OpenProject, part: Sequence[str]) -> Iterator[Any]:
@@ -189,7 +178,7 @@ def test_lanes_together_read_records_no_faster_than_the_ramp_allows(tmp_path: Pa
         lanes[in_lane(part)[0]].append(part)
     asked = Counter[int]()
     for number, of_lane in lanes.items():
-        clock = Clock()
+        clock = SkippingClock()
         reading = Asking(settings, clock)
         reading.setup()
         for minute, count in reading.process((number, of_lane)):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from reconcile.adapters.meter import Meter
 from reconcile.core.ramp import BURST, FASTEST, Ramp, Rates, Turn
+from tests.servers.clock import SkippingClock
 
 RATES = Rates()
 
@@ -133,19 +134,11 @@ def test_machines_together_keep_to_the_very_rates_of_the_stores(ramp: Ramp, seco
     assert late > 0.8 * 10 * ramp.rate(0), "it is a limit, and no lower one"
 
 
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
 def test_requests_begin_when_their_turn_has_come_each_kind_for_itself() -> None:
-    clock = Clock()
-    meter = Meter(clock=clock, sleep=clock.sleep, rates=Rates(Ramp(10, 1, 1e9), Ramp(5, 1, 1e9), Ramp(1000, 1, 1e9)))
+    clock = SkippingClock()
+    meter = Meter(
+        clock=clock.monotonic, sleep=clock.sleep, rates=Rates(Ramp(10, 1, 1e9), Ramp(5, 1, 1e9), Ramp(1000, 1, 1e9))
+    )
     for _ in range(50):
         meter.bucket("POST", "http://x/upload/storage/v1/b/b/o")
     assert clock.now == pytest.approx(50 / 5, abs=1.1)
@@ -159,8 +152,8 @@ def test_requests_begin_when_their_turn_has_come_each_kind_for_itself() -> None:
 
 
 def test_a_shard_takes_its_part_of_the_rates() -> None:
-    clock = Clock()
-    meter = Meter(clock=clock, sleep=clock.sleep, rates=Rates())
+    clock = SkippingClock()
+    meter = Meter(clock=clock.monotonic, sleep=clock.sleep, rates=Rates())
     meter.share(Rates(records=Ramp(500, 1.5, 300)), 200)
     for number in range(100):
         meter.write(f"characters/{number}")
