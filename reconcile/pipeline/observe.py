@@ -37,8 +37,10 @@ Streams: TypeAlias = tuple[Iterable[tuple[str, Any]], ...]
 
 
 class _Missed(NamedTuple):
-    """Files that are there and that the walk did not see: their paths, which are their keys, and the rows of these."""
+    """Files that are there, as ``is_there`` says, and that the walk did not see: their paths, which are their keys, and
+    the rows of these."""
 
+    is_there: Callable[[str], bool]
     paths: list[str]
     rows: Sorter
 
@@ -91,24 +93,24 @@ class Observations:
                     agreed.of,
                 )
             else:
-                missed = _Missed([], Sorter(self._spill))
                 with self._worlds.presence() if self.looks_again else nullcontext() as is_there:
+                    missed = None if is_there is None else _Missed(is_there, [], Sorter(self._spill))
                     for streams, state_of in self._skipping(files, objects, references, shortcut):
-                        yield from self._joined(streams, state_of, is_there, missed)
-                yield from self._seen_now(missed)
+                        yield from self._joined(streams, state_of, missed)
+                if missed is not None:
+                    yield from self._seen_now(missed)
         extent.note_gaps()
 
     def _joined(
         self,
         streams: Streams,
         state_of: Callable[[str], Agreed | None],
-        is_there: Callable[[str], bool] | None = None,
         missed: _Missed | None = None,
     ) -> Iterator[Row]:
         """Yields the rows of files, listed objects, objects read by name, and references, by key.
 
-        With ``is_there``, files that are gone by now are left out, and the rows of keys whose files are there but were
-        not seen go to ``missed`` instead.
+        With ``missed``, files that are gone by now are left out, and the rows of keys whose files are there but were
+        not seen go to it instead.
         """
         extent = self.extent
         names = ("local files", "objects", "named objects", "references")
@@ -116,7 +118,7 @@ class Observations:
             if extent.unread:
                 extent.note_gaps()
             is_missed = False
-            if is_there is not None and self._is_within(key) and is_there(key) != (file is not None):
+            if missed is not None and self._is_within(key) and missed.is_there(key) != (file is not None):
                 is_missed, file = file is None, None
             rows = [] if asking is None else [row for row in asking if row is not None]
             found = in_listing or by_name
