@@ -50,14 +50,14 @@ def create(
         yield from complaints
         yield from (Unsettled(claim.key) for claim in claims)
         return
-    if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.all()):
+    if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.values()):
         # A new record does not later receive what was left out because it could not be read.
         yield from (Unsettled(claim.key) for claim in claims)
         return
     for field in fields:
         field.leave_out()
-    yield from maker.settle_claims(fields, (each for each in references.all() if each.outlook is Outlook.THERE))
-    needs: list[Answer | Claim] = [each for each in references.all() if each.exact and each.outlook is Outlook.THERE]
+    yield from maker.settle_claims(fields, (each for each in references.values() if each.outlook is Outlook.THERE))
+    needs: list[Answer | Claim] = [each for each in references.values() if each.exact and each.outlook is Outlook.THERE]
     yield from (_left_out(maker, each) for each in settled.values() if each.answer is None)
     needs += [each.answer for each in settled.values() if each.answer is not None]
 
@@ -148,7 +148,7 @@ def _settled(maker: Record, references: References) -> Iterator[_Settled]:
     A path that leads to nothing is left out, and so is the value that it names.
     """
     for slot, text in texts_elsewhere(maker.record.fields, maker.context):
-        answer = references.of(slot)
+        answer = references.get(slot)
         if answer is None or answer.outlook is not Outlook.THERE:
             held = held_in(text, maker.context, maker.repairs)
             if answer is not None or held is not None or _is_path(slot, text, maker):

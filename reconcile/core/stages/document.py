@@ -12,7 +12,7 @@ from reconcile.core.findings import BAD_ID, make
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
 from reconcile.core.stages.creation import CreationOutput, create
-from reconcile.core.stages.fields import References
+from reconcile.core.stages.fields import References, best
 from reconcile.core.stages.outputs import as_rows
 from reconcile.core.stages.record import Record, RecordOutput
 
@@ -47,8 +47,8 @@ def by_document(
             )
             yield from (Unsettled(claim.key) for claim in claims)
             return
-    in_records = References([answer for answer in answers if answer.world is World.RECORDS])
-    in_local = References([answer for answer in answers if answer.world is World.LOCAL_DB])
+    in_records = best(answer for answer in answers if answer.world is World.RECORDS)
+    in_local = best(answer for answer in answers if answer.world is World.LOCAL_DB)
     claims = _with_local_claims(char_id, local, in_local, claims, context)
     if record is not None:
         outputs = Record(record, in_records, local, in_local, claims, context).outputs()
@@ -110,7 +110,7 @@ def _with_local_claims(
     have = {(claim.entry, claim.field, claim.key) for claim in own}
     if local is None:
         return own
-    for answer in references.all():
+    for answer in references.values():
         slot = answer.slot
         place = (slot.entry, slot.field, answer.key)
         ruled = next((at for at, rule in enumerate(context.asset_map.rules) if rule.type == answer.asset_type), None)
@@ -125,7 +125,7 @@ def _with_local_claims(
 
 
 def _rewrites(local: Document, references: References, context: Context) -> Iterator[RewriteLocalDb]:
-    database = Record(local, references, None, References(()), (), context)
+    database = Record(local, references, None, {}, (), context)
     for found in (*database.read_fields(), *database.elsewhere()):
         if not isinstance(found, Finding):
             changes = database.changes(found, "rewrite_local_db", local.own_id)

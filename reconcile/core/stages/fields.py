@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -17,21 +17,15 @@ from reconcile.core.way import Way, shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
+References: TypeAlias = Mapping[Slot, Answer]
+"""The best answer to each reference of one document."""
 
-class References:
-    """The best answer to each reference of one document."""
 
-    def __init__(self, answers: Sequence[Answer]) -> None:
-        best: dict[Slot, Answer] = {}
-        for answer in sorted(answers, key=_preference):
-            best.setdefault(answer.slot, answer)
-        self._best = best
-
-    def of(self, slot: Slot) -> Answer | None:
-        return self._best.get(slot)
-
-    def all(self) -> Iterator[Answer]:
-        yield from self._best.values()
+def best(answers: Iterable[Answer]) -> References:
+    found: dict[Slot, Answer] = {}
+    for answer in sorted(answers, key=_preference):
+        found.setdefault(answer.slot, answer)
+    return found
 
 
 def _preference(answer: Answer) -> tuple[bool, int, int, str, int, str, int, str, bool]:
@@ -116,7 +110,7 @@ class FieldReader(msgspec.Struct, frozen=True):
         field = Field(slot.position, slot.entry, slot.field, text, text, Held.EMPTY)
         if not text.strip():
             return field
-        answer = self.references.of(slot)
+        answer = self.references.get(slot)
         if answer is None or answer.outlook is Outlook.ABSENT:
             found, dangles = unresolved(self.name, self.char_id, slot, text, self.context, self.repairs, self.within)
             field.held = Held.DANGLING if dangles else Held.ALIEN

@@ -37,7 +37,7 @@ def _preference(source: Answer | Claim) -> tuple[bool, str]:
 
 def named_after(fields: Iterable[Field], references: References, context: Context) -> Iterator[Answer | Claim]:
     """Yields the assets that a record names, and the bucket has, once these fields are set."""
-    answers = [each for each in references.all() if each.outlook is Outlook.THERE]
+    answers = [each for each in references.values() if each.outlook is Outlook.THERE]
     there = {each.key: each for each in answers}
     for field in fields:
         own = {source.key: source for source in field.needs}
@@ -51,7 +51,7 @@ def named_after(fields: Iterable[Field], references: References, context: Contex
 
 def unsure_types(references: References, context: Context) -> frozenset[str]:
     """Returns the types of assets that the record names but whose presence in the bucket is not known yet."""
-    unsure = (each for each in references.all() if each.outlook in (Outlook.BLOCKED, Outlook.UNKNOWN))
+    unsure = (each for each in references.values() if each.outlook in (Outlook.BLOCKED, Outlook.UNKNOWN))
     return frozenset(found for each in unsure if (found := each.asset_type or context.type_of(each.key)) is not None)
 
 

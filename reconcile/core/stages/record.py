@@ -80,7 +80,7 @@ class Record:
             yield from (Unsettled(claim.key) for claim in self.claims)
         else:
             yield from self._differing(fields)
-            yield from self.settle_claims(fields, self.references.all())
+            yield from self.settle_claims(fields, self.references.values())
         for field in fields:
             yield from field.complaints
             yield from self._set(field)
@@ -98,7 +98,7 @@ class Record:
     def elsewhere(self) -> Iterator[Field | Finding]:
         """Yields the texts outside the plain fields that become URIs, and findings about others."""
         for slot, text in texts_elsewhere(self.record.fields, self.context):
-            answer = self.references.of(slot)
+            answer = self.references.get(slot)
             found = judge(self.name, self.record.id, slot, text, answer, self.context, self.repairs)
             if isinstance(found, Answer):
                 place = (slot.position, slot.entry, slot.field)
@@ -139,7 +139,7 @@ class Record:
             if field.position is None or field.entry is None:
                 continue
             slot = Slot(field.position, field.entry, field.name)
-            ours, theirs = self.references.of(slot), self.local_names.get((field.entry, field.name))
+            ours, theirs = self.references.get(slot), self.local_names.get((field.entry, field.name))
             if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
                 continue
             if ours.key != theirs.key and ours.outlook is theirs.outlook is Outlook.THERE:
@@ -207,7 +207,7 @@ class Record:
             _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
             yield from (Unsettled(claim.key) for claim in others)
         elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
-            held = None if field.position is None else self.references.of(Slot(field.position, field.entry, field.name))
+            held = self.references.get(Slot(field.position, field.entry, field.name))
             kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
             there = [claim for claim in claims if claim.outlook is Outlook.THERE]
             _fill(field, self._in_scope(there), many, self.context)
@@ -333,7 +333,7 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
     """Returns the key that the pipeline's own database names for each (entry, field), unless it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
-    for answer in references.all() if local is not None else ():
+    for answer in references.values() if local is not None else ():
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
             named[answer.slot.entry, answer.slot.field][answer.key] = answer
     return {place: next(iter(found.values())) for place, found in named.items() if len(found) == 1}
