@@ -7,8 +7,6 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.rows import Mark, Recorded, Retyped, Unsettled, Unwanted
-
 
 class AssetState(Enum):
     """The state of an asset: ``in_step``, or what remains to be done.
@@ -64,6 +62,18 @@ class Lacking(msgspec.Struct, frozen=True):
     asset_type: str
 
 
+class Mark(msgspec.Struct, frozen=True):
+    """What the judging of records and content types finds about a key.
+
+    ``ORPHAN``: no record and no rule wants it. ``METADATA``: its object gets another content type. ``RECORD``: a
+    planned change of a record needs it. ``HELD``: it is not in step although nothing is planned for it (it waits for a
+    person or a later run).
+    """
+
+    key: str
+    state: AssetState
+
+
 class Listed(msgspec.Struct, frozen=True, gc=False):
     """The assets at one key, one for each character that has it, as far as the key's own facts show.
 
@@ -76,8 +86,8 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
 
     def settled(self, marks: Collection[Mark]) -> tuple[Asset, ...]:
         """Returns the assets once every record has been judged."""
-        kinds = {type(mark) for mark in marks}
-        later = next((state for kind, state in _BY_MARK.items() if kind in kinds), None)
+        found = {mark.state for mark in marks}
+        later = next((state for state in _LATER if state in found), None)
         if later is None:
             return self.assets
         return tuple(
@@ -85,10 +95,5 @@ class Listed(msgspec.Struct, frozen=True, gc=False):
         )
 
 
-_BY_MARK: dict[type, AssetState] = {
-    Unwanted: AssetState.ORPHAN,
-    Retyped: AssetState.METADATA,
-    Recorded: AssetState.RECORD,
-    Unsettled: AssetState.HELD,
-}
+_LATER = (AssetState.ORPHAN, AssetState.METADATA, AssetState.RECORD, AssetState.HELD)
 _BEFORE = (AssetState.UPLOAD, AssetState.REPLACE, AssetState.MISSING, AssetState.UNKNOWN)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec.structs import astuple
 
-from reconcile.core.catalogue import Listed
+from reconcile.core.catalogue import Listed, Mark
 from reconcile.core.opaque import Opaque
 from reconcile.core.rows import (
     Answer,
@@ -23,17 +23,12 @@ from reconcile.core.rows import (
     Claim,
     Document,
     KeyRow,
-    Recorded,
-    Retyped,
     Source,
     Stream,
-    Unsettled,
-    Unwanted,
 )
 from reconcile.core.way import Titled, Way
 
 _PLAIN = (type(None), bool, int, float, str)
-_MARKS = (Unwanted, Unsettled, Recorded, Retyped)
 
 
 class _Coder(NamedTuple):
@@ -89,29 +84,22 @@ def _way(flat: tuple[Any, ...]) -> Way:
     return tuple(Titled(step[0]) if isinstance(step, tuple) else step for step in flat) if flat else ()
 
 
-def _flat_mark(mark: Any) -> tuple[int, str]:
-    return _MARKS.index(type(mark)), mark.key
-
-
-def _mark(flat: tuple[int, str]) -> Any:
-    return _MARKS[flat[0]](flat[1])
-
-
 _KINDS: dict[Stream, type[msgspec.Struct]] = {
     Stream.KEY: KeyRow,
     Stream.REFERENCE: Candidate,
     Stream.ANSWER: Answer,
     Stream.CLAIM: Claim,
+    Stream.MARK: Mark,
     Stream.LISTED: Listed,
     Stream.SOURCE: Source,
 }
-_STREAMS = (Stream.RECORD, Stream.LOCAL_RECORD, Stream.MARK, *_KINDS)
+_STREAMS = (Stream.RECORD, Stream.LOCAL_RECORD, *_KINDS)
 _NUMBER = {stream: number for number, stream in enumerate(_STREAMS)}
 
 
 @cache
 def _coder_of(stream: Stream) -> _Coder:
-    return _Coder(_flat_mark, _mark) if stream is Stream.MARK else _struct_coder(_KINDS[stream])
+    return _struct_coder(_KINDS[stream])
 
 
 def packed(stream: Stream, value: Any) -> bytes:

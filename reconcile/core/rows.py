@@ -291,34 +291,6 @@ class KeyTally(msgspec.Struct, frozen=True, gc=False):
     pending: bool
 
 
-class Unwanted(msgspec.Struct, frozen=True):
-    """A key that no record and no rule wants."""
-
-    key: str
-
-
-class Unsettled(msgspec.Struct, frozen=True):
-    """A key that is not in step although nothing is planned for it (it waits for a person or a later run)."""
-
-    key: str
-
-
-class Recorded(msgspec.Struct, frozen=True):
-    """A key that a planned change of a record needs."""
-
-    key: str
-
-
-class Retyped(msgspec.Struct, frozen=True):
-    """A key whose object gets another content type."""
-
-    key: str
-
-
-Mark: TypeAlias = Unwanted | Unsettled | Recorded | Retyped
-"""What later parts of a planning find about a key."""
-
-
 class KeyRow(msgspec.Struct, frozen=True, gc=False):
     """The observations of one exact key; ``path`` is the local path that has this key.
 

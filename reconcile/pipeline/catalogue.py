@@ -12,11 +12,11 @@ from itertools import chain
 import msgspec
 
 from reconcile.adapters.sorting import Sorter, Spill
-from reconcile.core.catalogue import Asset
+from reconcile.core.catalogue import Asset, AssetState, Mark
 from reconcile.core.changes import Code, SetField, SetMetadata, is_object
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Recorded, Retyped, Row, Stream
+from reconcile.core.rows import Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
 from reconcile.pipeline.gaps import Unread, warning_of
@@ -74,9 +74,9 @@ class Catalogue:
                 is_object(row.value) or (isinstance(row.value, SetField) and row.value.is_index)
             ):
                 for need in row.value.needs:
-                    waiting.add(need.key, Row(Stream.MARK, need.key, Recorded(need.key)))
+                    waiting.add(need.key, Row(Stream.MARK, need.key, Mark(need.key, AssetState.RECORD)))
             case Stream.CHANGE if isinstance(row.value, SetMetadata):
-                waiting.add(row.value.key, Row(Stream.MARK, row.value.key, Retyped(row.value.key)))
+                waiting.add(row.value.key, Row(Stream.MARK, row.value.key, Mark(row.value.key, AssetState.METADATA)))
             case Stream.FINDING:
                 self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
             case _:

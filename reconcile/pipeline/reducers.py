@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core import plan as plans
+from reconcile.core.catalogue import AssetState
 from reconcile.core.changes import Change, Code, Finding, SetField, is_object
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
@@ -15,7 +16,7 @@ from reconcile.core.findings import make
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
 from reconcile.core.plan import AsOf, Origin, Plan, Scope
-from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream, Unwanted
+from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream
 from reconcile.core.status import Tally
 from reconcile.core.way import title_of
 from reconcile.pipeline.copying import CopySources
@@ -101,7 +102,7 @@ class KeyCounts:
             else:
                 self._open.append(value)
         elif row.stream is Stream.MARK:
-            (self._unwanted if isinstance(value, Unwanted) else self._unsettled).add(value.key)
+            (self._unwanted if value.state is AssetState.ORPHAN else self._unsettled).add(value.key)
         elif is_object(value):
             self._to_do.add(value.key)
         elif not (

@@ -19,13 +19,13 @@ from hypothesis import given
 from reconcile import Asset, AssetState, Project
 from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.config.settings import Policy
-from reconcile.core.catalogue import Lacking, Listed
+from reconcile.core.catalogue import Lacking, Listed, Mark
 from reconcile.core.context import Replacing
 from reconcile.core.errors import StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
 from reconcile.core.flat import packed, unpacked
 from reconcile.core.plan import Scope
-from reconcile.core.rows import FileProblem, Recorded, Retyped, Stream, Unsettled, Unwanted
+from reconcile.core.rows import FileProblem, Stream
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.ports import DesiredObject
 from reconcile.views.catalogue import JsonRows, show_assets, show_csv
@@ -180,7 +180,7 @@ def test_a_row_on_disk_is_the_row_in_memory() -> None:
     row = Listed("a\udcff", (_asset(1), _asset(2)), pending=True)
 
     assert unpacked(packed(Stream.LISTED, row)) == (Stream.LISTED, row)
-    for mark in (Unwanted("a"), Unsettled("a"), Recorded("a\udcff"), Retyped("a")):
+    for mark in (Mark("a\udcff", state) for state in AssetState):
         assert unpacked(packed(Stream.MARK, mark)) == (Stream.MARK, mark)
 
 

@@ -11,11 +11,12 @@ import pytest
 from reconcile.adapters.sorting import Spill
 from reconcile.config.naming import scope_named
 from reconcile.config.settings import Policy
+from reconcile.core.catalogue import AssetState, Mark
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.context import Replacing
 from reconcile.core.errors import UsageError
 from reconcile.core.plan import FORMAT, Scope
-from reconcile.core.rows import Agreed, FileProblem, Group, KeyTally, LocalFile, RemoteObject, Row, Stream, Unsettled
+from reconcile.core.rows import Agreed, FileProblem, Group, KeyTally, LocalFile, RemoteObject, Row, Stream
 from reconcile.core.status import Sync
 from reconcile.pipeline.engine import IsWhole, StreamEngine
 from reconcile.pipeline.planner import survey
@@ -307,7 +308,7 @@ def test_a_key_that_nothing_can_change_any_more_is_counted_and_not_held() -> Non
     assert counts.held == 0
     counts.take(Row(Stream.TALLY, "other", msgspec.structs.replace(tally, key="other", pending=True)))
     assert counts.held == 1
-    counts.take(Row(Stream.MARK, "other", Unsettled("other")))
+    counts.take(Row(Stream.MARK, "other", Mark("other", AssetState.HELD)))
 
     assert [tally.in_step for tally in counts.totals().values()] == [1]
 

@@ -36,7 +36,7 @@ from reconcile.core.findings import make
 from reconcile.core.names import fold
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.planfile import dumps
-from reconcile.core.rows import Coverage, FileProblem, KeyRow, Row, Stream, Unsettled, Unwanted
+from reconcile.core.rows import Coverage, FileProblem, KeyRow, Row, Stream
 from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.status import Tally
@@ -434,8 +434,8 @@ def _bytes_of(plan: Plan) -> bytes:
 def _tallies(rows: list[Row]) -> dict[tuple[str | None, str | None], Tally]:
     """The counts, from the rows of every key."""
     marks = [row.value for row in rows if row.stream is Stream.MARK]
-    unsettled = {mark.key for mark in marks if isinstance(mark, Unsettled)}
-    unwanted = {mark.key for mark in marks if isinstance(mark, Unwanted)}
+    unsettled = {mark.key for mark in marks if mark.state is AssetState.HELD}
+    unwanted = {mark.key for mark in marks if mark.state is AssetState.ORPHAN}
     to_do = {key for row in rows if row.stream is Stream.CHANGE for key in keys_about(row.value)}
     out: dict[tuple[str | None, str | None], Tally] = defaultdict(Tally)
     for row in (each.value for each in rows if each.stream is Stream.TALLY):

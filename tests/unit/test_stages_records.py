@@ -10,10 +10,11 @@ import msgspec
 import pytest
 
 from reconcile.config.settings import Policy
+from reconcile.core.catalogue import AssetState, Mark
 from reconcile.core.changes import CreateRecord, Need, Reason, RewriteLocalDb, SetField
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope
-from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook, Unsettled
+from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook
 from reconcile.core.stages import by_document
 from reconcile.core.way import Titled
 from reconcile.pipeline.roster import context_of, read_roster
@@ -426,7 +427,7 @@ def test_a_record_that_was_not_read_is_never_called_missing(world: World) -> Non
     )
     claim = Claim("rem", "primary", "anime_image", KEY, 1, Outlook.THERE, None, True, 1)
 
-    assert list(by_document("rem", None, None, (), (claim,), context)) == [Unsettled(KEY)]
+    assert list(by_document("rem", None, None, (), (claim,), context)) == [Mark(KEY, AssetState.HELD)]
 
 
 def test_an_orphan_is_what_nobody_wants_and_a_folders_placeholder_is_none(world: World) -> None:

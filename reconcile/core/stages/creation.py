@@ -8,19 +8,20 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from reconcile.core.catalogue import Mark
 from reconcile.core.changes import Code, CreateRecord, Finding, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.findings import LEFT_OUT, LEFT_OUT_WITHIN, make
 from reconcile.core.mentions import Mention
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
-from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
+from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.stages.elsewhere import held_in, is_ours, texts_elsewhere
 from reconcile.core.stages.fields import Field, Held, References
 from reconcile.core.stages.index import by_type, index_changes
-from reconcile.core.stages.record import Record, malformed, needs_of
+from reconcile.core.stages.record import Record, malformed, needs_of, unsettled
 from reconcile.core.way import GONE, Trail, place_at, remade
 
-CreationOutput: TypeAlias = CreateRecord | SetField | Finding | Unsettled | Unwanted
+CreationOutput: TypeAlias = CreateRecord | SetField | Finding | Mark
 
 
 class _NewRecord(Record):
@@ -48,11 +49,11 @@ def create(
     fields = maker.read_fields()
     if complaints:
         yield from complaints
-        yield from (Unsettled(claim.key) for claim in claims)
+        yield from unsettled(claims)
         return
     if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.values()):
         # A new record does not later receive what was left out because it could not be read.
-        yield from (Unsettled(claim.key) for claim in claims)
+        yield from unsettled(claims)
         return
     for field in fields:
         field.leave_out()

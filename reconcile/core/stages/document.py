@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
+from reconcile.core.catalogue import Mark
 from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField
 from reconcile.core.context import Context
 from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
 from reconcile.core.findings import BAD_ID, make
 from reconcile.core.names import is_unicode
-from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, Unsettled, Unwanted, World
+from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, World
 from reconcile.core.stages.creation import CreationOutput, create
 from reconcile.core.stages.fields import References, best
 from reconcile.core.stages.outputs import as_rows
-from reconcile.core.stages.record import Record, RecordOutput
+from reconcile.core.stages.record import Record, RecordOutput, unsettled
 
-DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Unsettled | Unwanted
+DocumentOutput: TypeAlias = SetField | CreateRecord | RewriteLocalDb | Finding | Mark
 
 
 def document_stage(char_id: str, group: Group, context: Context) -> Iterator[Row]:
@@ -45,7 +46,7 @@ def by_document(
             yield make(
                 Code.MALFORMED_RECORD, context.document(char_id), char_id, why="it holds text that is not valid Unicode"
             )
-            yield from (Unsettled(claim.key) for claim in claims)
+            yield from unsettled(claims)
             return
     in_records = best(answer for answer in answers if answer.world is World.RECORDS)
     in_local = best(answer for answer in answers if answer.world is World.LOCAL_DB)
@@ -54,15 +55,15 @@ def by_document(
         outputs = Record(record, in_records, local, in_local, claims, context).outputs()
         yield from _that_fit(record, outputs, context)
     elif not context.records.covers(char_id):
-        yield from (Unsettled(claim.key) for claim in claims)
+        yield from unsettled(claims)
     elif local is not None and context.create_records and id_problem(char_id) is None:
         if context.scope.takes_type(None):
             yield from _that_may_be(create(local, in_local, claims, context), claims)
         else:
-            yield from (Unsettled(claim.key) for claim in claims)
+            yield from unsettled(claims)
     elif local is not None or claims:
         yield _not_created(char_id, local, context)
-        yield from (Unsettled(claim.key) for claim in claims)
+        yield from unsettled(claims)
     if local is not None and context.rewrite_local_db:
         yield from _rewrites(local, in_local, context)
 
@@ -86,7 +87,7 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
         why = size_problem(name, size_of(record.fields) + grown)
         if why is not None:
             yield make(Code.MALFORMED_RECORD, name, record.id, why=why)
-            yield from (Unsettled(need.key) for change in changes for need in change.needs)
+            yield from unsettled(need for change in changes for need in change.needs)
             listed = [each for each in listed if not isinstance(each, SetField)]
     yield from listed
 
@@ -97,7 +98,7 @@ def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> 
         why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
         if why is not None and isinstance(output, CreateRecord):
             yield make(Code.MISSING_RECORD, output.document, output.char_id or "", why=f"it cannot be made: {why}")
-            yield from (Unsettled(claim.key) for claim in claims)
+            yield from unsettled(claims)
         else:
             yield output
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import get_args
 
-from reconcile.core.catalogue import Listed
+from reconcile.core.catalogue import Listed, Mark
 from reconcile.core.changes import Change, Finding
-from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Source, Stream, Unsettled, Unwanted
+from reconcile.core.rows import Agreed, Answer, Claim, KeyFacts, KeyTally, Row, Source, Stream
 
 _STREAMS: dict[type, tuple[Stream, str]] = {
     Answer: (Stream.ANSWER, "document"),
     Claim: (Stream.CLAIM, "document"),
     KeyTally: (Stream.TALLY, "key"),
-    Unsettled: (Stream.MARK, "key"),
-    Unwanted: (Stream.MARK, "key"),
+    Mark: (Stream.MARK, "key"),
     Agreed: (Stream.AGREED, "key"),
     KeyFacts: (Stream.FACTS, "key"),
     Listed: (Stream.LISTED, "key"),

@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from reconcile.core import findings
+from reconcile.core.catalogue import AssetState, Mark
 from reconcile.core.changes import Code, Finding, Need, Reason, SetField, change_id
 from reconcile.core.context import Context
 from reconcile.core.decide import Choice, choose
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import wishes
 from reconcile.core.pattern import CHAR_ID
-from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot, Unsettled, Unwanted
+from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.explode import repairs_in
@@ -24,7 +25,7 @@ from reconcile.core.stages.fields import Field, FieldReader, Held, References
 from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
 from reconcile.core.way import STEP, title_of
 
-ClaimOutput: TypeAlias = Finding | Unsettled | Unwanted
+ClaimOutput: TypeAlias = Finding | Mark
 RecordOutput: TypeAlias = SetField | ClaimOutput
 
 
@@ -77,7 +78,7 @@ class Record:
         yield from complaints
         fields = self.read_fields()
         if complaints:
-            yield from (Unsettled(claim.key) for claim in self.claims)
+            yield from unsettled(self.claims)
         else:
             yield from self._differing(fields)
             yield from self.settle_claims(fields, self.references.values())
@@ -184,7 +185,7 @@ class Record:
             return
         other_shape = bool(field.old) and isinstance(field.old, list) and many is not Many.LIST
         if field.held is Held.ALIEN or (other_shape and field.held is not Held.GOOD):
-            yield from (Unsettled(claim.key) for claim in claims)
+            yield from unsettled(claims)
         elif is_list:
             if ours := self._in_scope(there):
                 _add(field, ours, sorted({*field.new, *(self.context.bucket.uri(claim.key) for claim in ours)}))
@@ -205,7 +206,7 @@ class Record:
         others = [claim for claim in claims if claim.key != told.key]
         if many is Many.LIST and isinstance(field.old, list):  # which contains somebody's own texts
             _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
-            yield from (Unsettled(claim.key) for claim in others)
+            yield from unsettled(others)
         elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
             held = self.references.get(Slot(field.position, field.entry, field.name))
             kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
@@ -255,7 +256,7 @@ class Record:
         return frozenset((*waiting, *hidden))
 
     def _undecided(self, field: Field, claims: list[Claim], choice: Choice) -> Iterator[ClaimOutput]:
-        yield from (Unsettled(claim.key) for claim in claims)
+        yield from unsettled(claims)
         if choice.ambiguous:
             place = f"{field.entry}{STEP}{field.name}"
             keys, count = ", ".join(claim.key for claim in claims), len(claims)
@@ -279,12 +280,12 @@ class Record:
             seen[title] += 1
         return numbers
 
-    def _lost(self, claims: Sequence[Claim]) -> Iterator[Finding | Unwanted]:
+    def _lost(self, claims: Sequence[Claim]) -> Iterator[ClaimOutput]:
         """Reports claims without a local file that no field used: no record names their objects."""
         for claim in claims:
             if not claim.local and claim.outlook is Outlook.THERE:
                 yield findings.make(Code.ORPHAN_OBJECT, self.context.bucket.uri(claim.key), self.record.id)
-                yield Unwanted(claim.key)
+                yield Mark(claim.key, AssetState.ORPHAN)
 
     def _set(self, field: Field) -> Iterator[SetField]:
         for change in self.changes(field, "set_field", self.name):
@@ -303,6 +304,11 @@ def _add(field: Field, claims: Sequence[Claim], new: list[Any]) -> None:
     """Sets the list in a field to ``new``, which also names these files."""
     field.reason = field.reason if field.needs else Reason.UNTRACKED
     field.new, field.needs = new, (*field.needs, *claims)
+
+
+def unsettled(sources: Iterable[Claim | Need]) -> Iterator[Mark]:
+    """Marks the keys as waiting for a person or a later run."""
+    return (Mark(source.key, AssetState.HELD) for source in sources)
 
 
 def needs_of(sources: Sequence[Answer | Claim]) -> tuple[Need, ...]:
