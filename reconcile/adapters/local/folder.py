@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 from reconcile.adapters.disk_names import as_text, native
@@ -71,6 +69,13 @@ class OpenFolder:
             return current().lstat(self._at(name))
         return os.stat(native(name), dir_fd=self._fd, follow_symlinks=False)
 
+    def found(self, name: str) -> os.stat_result | None:
+        """Returns the status like ``stat``, or None if no entry has this name. Raises OSError."""
+        try:
+            return self.stat(name)
+        except FileNotFoundError:
+            return None
+
     def target(self, name: str) -> str:
         """Returns the target of a link. Raises OSError."""
         return as_text(os.readlink(self._at(name), dir_fd=self._fd))
@@ -93,36 +98,12 @@ class OpenFolder:
         """Whether a program has the file open for writing, if the system can tell."""
         return current().is_being_written(self._at(name))
 
-    def link_count(self, name: str) -> int:
-        """Returns the number of names of the file, or 0 if there is none. Raises OSError if it is not a regular
-        file."""
-        try:
-            found = self.stat(name)
-        except FileNotFoundError:
-            return 0
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(f"{name} is not a regular file")
-        return found.st_nlink
-
     def unlink(self, name: str) -> None:
         remove(self._at(name), folder=self._fd)
 
     def move(self, name: str, to: str) -> None:
         """Renames the file unless the new name is taken. Raises FileExistsError."""
         move_to_free(self._at(name), self._at(to), folder=self._fd)
-
-    def is_taken(self, name: str) -> bool:
-        try:
-            self.stat(name)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def is_file(self, name: str) -> bool:
-        try:
-            return stat.S_ISREG(self.stat(name).st_mode)
-        except FileNotFoundError:
-            return False
 
     def set_modified(self, name: str, fd: int, modified_ns: int) -> None:
         times = (modified_ns, modified_ns)
@@ -136,7 +117,7 @@ class OpenFolder:
 
     def spelled(self, name: str) -> str:
         """Returns the name as the folder spells it, if the folder has it in exactly one other Unicode form."""
-        if name.isascii() or self.is_taken(name):
+        if name.isascii() or self.found(name) is not None:
             return name
         alike = [each for each in self.names() if nfc(each) == nfc(name)]
         return alike[0] if len(alike) == 1 else name
@@ -151,14 +132,15 @@ class OpenFolder:
 
 
 class OpenFolders(Closing):
-    """The folders below a root, opened on demand, one path component at a time.
+    """The folders below a root, opened on demand, each from its parent by ``step``.
 
     Only a few are kept open, because a tree may be deeper than the number of descriptors, and its paths longer than the
     system allows.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, step: Callable[[OpenFolder, str], OpenFolder] = OpenFolder.enter) -> None:
         self._root = root
+        self._step = step
         self._open: dict[str, OpenFolder] = {}
         self._last: tuple[str, OpenFolder] | None = None
 
@@ -191,7 +173,7 @@ class OpenFolders(Closing):
         folder = held or OpenFolder.at_root(self._root)
         try:
             for name in reversed(names):
-                below = folder.enter(name)
+                below = self._step(folder, name)
                 if folder is not held:
                     folder.close()
                 folder = below
@@ -202,30 +184,12 @@ class OpenFolders(Closing):
         return folder
 
 
-@contextlib.contextmanager
-def folder_below(
-    root: str, parts: Sequence[str], step: Callable[[OpenFolder, str], OpenFolder] = OpenFolder.enter
-) -> Iterator[OpenFolder]:
-    """Yields the folder at ``parts`` below the root, reaching each from its parent by ``step``.
-
-    Raises OSError, also for a link on the way.
-    """
-    folder = OpenFolder.at_root(root)
-    try:
-        for part in parts:
-            below = step(folder, part)
-            folder.close()
-            folder = below
-        yield folder
-    finally:
-        folder.close()
-
-
-def open_below(root: str, parts: list[str]) -> int:
-    """Returns a descriptor for reading the file at ``parts`` below the root. Raises OSError, also for a link on the
+def open_below(root: str, path: str) -> int:
+    """Returns a descriptor for reading the file at this path below the root. Raises OSError, also for a link on the
     way."""
-    with folder_below(root, parts[:-1]) as folder:
-        return folder.open(parts[-1], READ_FILE)
+    above, slash, name = path.rpartition("/")
+    with OpenFolders(root) as folders:
+        return folders.at(above + slash).open(name, READ_FILE)
 
 
 def _split(path: str) -> tuple[str, str]:

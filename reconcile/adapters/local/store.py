@@ -127,7 +127,7 @@ class LocalFiles:
     def forget(self, path: str) -> None:
         self._cache.drop(path)
         with contextlib.suppress(OSError):
-            self._cache.drop("/".join(self._as_spelled(split(path)) or ()))
+            self._cache.drop(self._as_spelled(path) or "")
 
     @contextlib.contextmanager
     def open(self, path: str) -> Iterator[BinaryIO]:
@@ -148,17 +148,16 @@ class LocalFiles:
         raw: io.RawIOBase = SourceFile(fd, path)
         if current().lets_go:
             raw.close()
-            raw = SlicedFile(found, lambda: self._open_below(split(path)), path)
+            raw = SlicedFile(found, lambda: self._open_below(path), path)
         with io.BufferedReader(raw) as file:
             yield file
 
     def _open(self, path: str) -> int:
-        parts = split(path)
-        if not parts or self._selection.excludes(path):
+        if not split(path) or self._selection.excludes(path):
             # A path that a walk leaves out cannot be opened by name either.
             raise SourceChanged(f"the path {path!r} is not one of a local file below the root", hint="plan again")
         try:
-            return self._open_below(parts)
+            return self._open_below(path)
         except OSError as error:
             if current().is_in_use(error):
                 raise SourceChanged(
@@ -175,28 +174,28 @@ class LocalFiles:
                 hint="plan again",
             ) from error
 
-    def _open_below(self, parts: list[str]) -> int:
+    def _open_below(self, path: str) -> int:
         """Opens the file of this name, or else the only one whose name differs just in Unicode form. Raises OSError."""
         try:
-            return open_below(self._root, parts)
+            return open_below(self._root, path)
         except FileNotFoundError:
-            there = self._as_spelled(parts)
-            if there is None or there == parts:
+            there = self._as_spelled(path)
+            if there is None or there == path:
                 raise
             return open_below(self._root, there)
 
-    def _as_spelled(self, parts: list[str]) -> list[str] | None:
-        """Returns the parts of a path as the disk spells them, or None if one is missing or ambiguous."""
+    def _as_spelled(self, path: str) -> str | None:
+        """Returns a path as the disk spells it, or None if a part of it is missing or ambiguous."""
         found = ""
         with OpenFolders(self._root) as folders:
-            for part in parts:
+            for part in path.split("/"):
                 names = self._walk.lister.listing(folders, Folder(found)).names
                 alike = [name for name, _ in names if nfc(name.rstrip("/")) == nfc(part)]
                 name = part if part in alike else alike[0] if len(alike) == 1 else None
                 if name is None:
                     return None
                 found += name
-        return found.split("/")
+        return found
 
     # -- the second process --
 

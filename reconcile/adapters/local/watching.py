@@ -120,11 +120,10 @@ class FolderWatch:
     def missing_end(self, path: str) -> str | None:
         """Returns what the file certainly lacks, in words that follow "it"; None if it is complete or that is
         unknown."""
-        parts = split(path)
-        if not parts or not self._holds_incomplete:
+        if not split(path) or not self._holds_incomplete:
             return None
         try:
-            fd = open_below(current().extended(os.path.abspath(self._root)), parts)
+            fd = open_below(current().extended(os.path.abspath(self._root)), path)
         except PermissionError:
             # On Windows the writing program may prevent others from opening it.
             return "cannot be opened"

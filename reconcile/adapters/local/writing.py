@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reconcile.adapters.disk_names import native
-from reconcile.adapters.local.folder import OpenFolder, folder_below
+from reconcile.adapters.local.folder import OpenFolder, OpenFolders
 from reconcile.adapters.opening import READ_FILE, hint, reason, split
 from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
@@ -91,19 +91,19 @@ class LocalPlaces:
         why = self.refusal(path)
         if why is not None:
             raise SourceError(f"the file {path} cannot be made here: {why}", hint="restore it on another system")
-        parts = split(path)
+        above, slash, last = path.rpartition("/")
         meant = (size, crc32c)
         try:
             name = _part_name(path, generation)
             os.makedirs(self._root, exist_ok=True)
-            with folder_below(self._root, parts[:-1], _made) as folder, self._alone(folder, name):
+            with OpenFolders(self._root, _made) as folders, self._alone(folders.at(above + slash), name) as folder:
                 part = _Part(folder, name, progress or (lambda _moved: None))
                 try:
                     part.fill(body, meant, path)
                 except NotThere:
                     part.drop()  # its generation is gone for good
                     raise
-                placed = part.take_place(folder.spelled(parts[-1]), meant, path, modified_ns)
+                placed = part.take_place(folder.spelled(last), meant, path, modified_ns)
                 self._drop_older(folder, path, name)
                 return placed
         except OSError as error:
@@ -113,15 +113,15 @@ class LocalPlaces:
             ) from error
 
     @contextlib.contextmanager
-    def _alone(self, folder: OpenFolder, name: str) -> Iterator[None]:
-        """Lets one file at a time use a part's name, which two files with short names may share."""
+    def _alone(self, folder: OpenFolder, name: str) -> Iterator[OpenFolder]:
+        """Yields the folder once no other file uses this part's name, which two files with short names may share."""
         place = (folder.path, name)
         with self._freed:
             while place in self._busy:
                 self._freed.wait()
             self._busy.add(place)
         try:
-            yield
+            yield folder
         finally:
             with self._freed:
                 self._busy.discard(place)
@@ -161,7 +161,10 @@ class _Part:
 
         Raises Rejected if the content is not the expected one. Raises what ``body`` raises; the part is then kept.
         """
-        if self._folder.link_count(self.name) > 1:
+        before = self._folder.found(self.name)
+        if before is not None and not stat.S_ISREG(before.st_mode):
+            raise OSError(f"{self.name} is not a regular file")
+        if before is not None and before.st_nlink > 1:
             # A run was killed between two steps: the part also has the file's name, and must not be written to.
             self.drop()
         fd = self._folder.open(self.name, _PART)
@@ -234,7 +237,8 @@ class _Part:
             self._folder.unlink(self.name)
 
     def _holds(self, name: str, meant: tuple[int, str]) -> bool:
-        if not self._folder.is_file(name):
+        found = self._folder.found(name)
+        if found is None or not stat.S_ISREG(found.st_mode):
             return False
         with io.FileIO(self._folder.open(name, READ_FILE)) as file:
             if os.fstat(file.fileno()).st_size != meant[0]:
