@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from functools import partial
 
 from reconcile.adapters.local.folder import OpenFolders
 from reconcile.adapters.local.seen import Miss, Row, identity, with_content
@@ -152,7 +153,7 @@ class Hasher:
                 raise error.__cause__ or error from None
             if count is None:
                 return None
-            lacks = missing_end(miss.path, count, lambda offset, size: _read_at(fd, offset, size)) if count else None
+            lacks = missing_end(miss.path, count, partial(read_at, fd)) if count else None
             after = system.fstat(fd)
         if count != before.st_size or times(before) != times(after):
             return miss.problem(FileProblem.UNSETTLED, "it changed while it was hashed")
@@ -211,7 +212,7 @@ def _doubted_since(started: int, miss: Miss, crc32c: str) -> int:
     return 0 if started - known.doubted_since > _DOUBTED_NS else known.doubted_since
 
 
-def _read_at(fd: int, offset: int, count: int) -> bytes:
+def read_at(fd: int, offset: int, count: int) -> bytes:
     """Returns up to ``count`` bytes of an open file from an offset on."""
     os.lseek(fd, offset, os.SEEK_SET)
     return os.read(fd, count)

@@ -14,11 +14,13 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconcile.adapters.disk_names import as_text, native
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders, open_below
+from reconcile.adapters.local.hashing import read_at
 from reconcile.adapters.local.hearing import HeardPaths
 from reconcile.adapters.local.names import Entry, Lister
 from reconcile.adapters.local.seen import identity
@@ -108,11 +110,8 @@ class FolderWatch:
             found = current().lstat(self._full(path))
         except (OSError, ValueError):
             return None
-        if stat.S_ISDIR(found.st_mode):
-            return Look(identity(found), folder=True)
-        if not stat.S_ISREG(found.st_mode):
-            return None
-        return Look(identity(found))
+        is_folder = stat.S_ISDIR(found.st_mode)
+        return Look(identity(found), folder=is_folder) if is_folder or stat.S_ISREG(found.st_mode) else None
 
     def below(self, path: str) -> list[str]:
         return list(self._scan(path)[0])
@@ -129,14 +128,9 @@ class FolderWatch:
             return "cannot be opened"
         except OSError:
             return None
-        with open(fd, "rb", buffering=0) as file:
-
-            def read_at(offset: int, count: int) -> bytes:
-                file.seek(offset)
-                return file.read(count)
-
+        with open(fd, "rb", buffering=0):
             try:
-                return missing_end(path, os.fstat(file.fileno()).st_size, read_at)
+                return missing_end(path, os.fstat(fd).st_size, partial(read_at, fd))
             except OSError as error:
                 return f"cannot be read: {error.strerror}"
 
