@@ -36,31 +36,21 @@ def read_whole(path: Path) -> bytes:
 
 def explained(path: Path, error: Exception) -> LocalDatabaseError:
     """Returns the error for a file that could not be read or is not JSON."""
+    said = f"the local database {path}"
     match error:
         case FileNotFoundError():
-            return LocalDatabaseError(
-                f"the local database {path} is not there",
-                hint="set path under [local_db] in the rules file, or remove that section",
-            )
+            said, do = f"{said} is not there", "set path under [local_db] in the rules file, or remove that section"
         case OSError():
-            return LocalDatabaseError(
-                f"the local database {path} cannot be read: {reason(error)}",
-                hint=hint(error, "give this user the right to read it"),
-            )
+            said, do = f"{said} cannot be read: {reason(error)}", hint(error, "give this user the right to read it")
         case json.JSONDecodeError():
             what = "the file is empty" if not error.doc.strip(BOM + " \t\r\n") else f"{error.msg}, column {error.colno}"
-            return LocalDatabaseError(
-                f"{path}:{error.lineno}: the local database is not JSON: {what}",
-                hint="restore it from a copy, or correct that line",
-            )
+            said = f"{path}:{error.lineno}: the local database is not JSON: {what}"
+            do = "restore it from a copy, or correct that line"
         case UnicodeDecodeError():
-            return LocalDatabaseError(
-                f"the local database {path} is not UTF-8 at byte {error.start}", hint="save it as UTF-8"
-            )
+            said, do = f"{said} is not UTF-8 at byte {error.start}", "save it as UTF-8"
         case _:
-            return LocalDatabaseError(
-                f"the local database {path} cannot be read: {error}", hint="run again, or restore it from a copy"
-            )
+            said, do = f"{said} cannot be read: {error}", "run again, or restore it from a copy"
+    return LocalDatabaseError(said, hint=do)
 
 
 @contextlib.contextmanager

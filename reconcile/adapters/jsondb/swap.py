@@ -84,15 +84,13 @@ class Exchange:
         note = self._read_note()
         with contextlib.suppress(FileNotFoundError):
             out = _content(self._fresh)
-            if note is not None and out == note.new:
-                remove(self._fresh)
-            elif note is not None and out == note.old:
-                remove(self._fresh)
-                is_done = True
-            elif note is not None:
-                self._put_back(note.new)
-            else:
+            if note is None:
                 self._keep()
+            elif out in (note.new, note.old):
+                remove(self._fresh)
+                is_done = out != note.new
+            else:
+                self._put_back(note.new)
         with contextlib.suppress(FileNotFoundError):
             remove(self._note)
         return is_done
