@@ -37,7 +37,7 @@ def main(
         templates = None if rules is None else [Template(each) for each in rules]
         selection = Selection(ignore, templates, ignore_case=current().is_windows)
         known = KnownHashes(Path(os.fsdecode(hashes)))
-        walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
+        walk = Walk(os.fsdecode(root), selection, known.get, holds_incomplete=holds_incomplete)
         for block in wire.blocks(_rows(walk, os.fsdecode(root), identity)):
             _write(block)
         status = 0

@@ -101,7 +101,7 @@ class World:
 
     def rows(self) -> list[Row]:
         """What a walk by this process sees."""
-        walk = Walk(str(self.root), Selection(IGNORE, [*map(Template, RULES)]), self.state, holds_incomplete=True)
+        walk = Walk(str(self.root), Selection(IGNORE, [*map(Template, RULES)]), self.state.get, holds_incomplete=True)
         return list(walk.rows(walk.top(), Prefixes(("",))))
 
     def close(self) -> None:

@@ -68,7 +68,7 @@ class LocalFiles:
         self._root = current().extended(os.path.abspath(root))
         self._shown = as_text(str(root))
         self._selection = Selection(ignore, rules, ignore_case=current().is_windows)
-        self._walk = Walk(self._root, self._selection, cache, holds_incomplete=holds_incomplete)
+        self._walk = Walk(self._root, self._selection, cache.get, holds_incomplete=holds_incomplete)
         self._looks = looks
         self._cache = cache
         self._may_lack_root = may_lack_root

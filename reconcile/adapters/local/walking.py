@@ -15,8 +15,7 @@ from reconcile.adapters.opening import components, is_text, is_windows_trick, re
 from reconcile.adapters.system import current
 from reconcile.core.names import MAX_OBJECT_BYTES
 from reconcile.core.reach import Selection
-from reconcile.core.rows import FileProblem, LocalFile
-from reconcile.ports import HashCache
+from reconcile.core.rows import FileProblem, Hashed, LocalFile
 
 if TYPE_CHECKING:
     from reconcile.adapters.local.ahead import Ahead, Look, Names
@@ -34,16 +33,18 @@ _UNDECODABLE_FOLDER = "the folder's name is not UTF-8, so nothing in it has a ke
 
 class Walk:
     """Rows for the files below ``root`` (an absolute path); a file that the cache knows as it looks now needs no
-    hashing.
+    hashing. ``remembered`` returns the cache's entry for a path.
 
     With ``holds_incomplete``, certainly incomplete media is a problem.
     """
 
-    def __init__(self, root: str, selection: Selection, cache: HashCache, *, holds_incomplete: bool) -> None:
+    def __init__(
+        self, root: str, selection: Selection, remembered: Callable[[str], Hashed | None], *, holds_incomplete: bool
+    ) -> None:
         self._root = root
         self._selection = selection
         self.lister = Lister(selection)
-        self._cache = cache
+        self._remembered = remembered
         self._holds_incomplete = holds_incomplete
 
     def top(self) -> Listing:
@@ -183,7 +184,7 @@ class Walk:
 
     def known(self, path: str, seen: os.stat_result, twin: str | None, *, anew: bool = False) -> Row:
         """Returns the row of a regular file that looks like this, from the cache's entry."""
-        cached = self._cache.get(path)
+        cached = self._remembered(path)
         if cached is None or not is_same(cached, seen):
             miss = Miss(path, seen, twin)
             if current().is_elsewhere(seen):

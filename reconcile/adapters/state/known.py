@@ -14,7 +14,7 @@ _BUSY_SECONDS = 2.0
 
 
 class KnownHashes:
-    """A read-only ``HashCache`` over the state file that another process has open.
+    """The hash cache in the state file that another process has open.
 
     It creates and repairs nothing: faults raise sqlite3.Error or ValueError, and the other process deals with them.
     """
@@ -22,20 +22,14 @@ class KnownHashes:
     def __init__(self, path: Path) -> None:
         self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=_BUSY_SECONDS, uri=True)
         self._connection.text_factory = bytes.decode
-        self._hashes = Window(self, HASHES, HASH_ROW, hashed)
+        self._hashes = Window(self._read, HASHES, HASH_ROW, hashed)
 
     def get(self, path: str) -> Hashed | None:
         """Returns the hash of a path, or None. Cheapest in path order."""
         found = self._hashes.rows.get(path)
         return self._hashes.get(path) if found is None else found
 
-    def put(self, path: str, found: Hashed) -> None:
-        """Does nothing: the process that reads here does not hash."""
-
-    def drop(self, path: str) -> None:
-        """Does nothing, like ``put``."""
-
-    def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
+    def _read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
         """Returns the rows. Raises sqlite3.Error, and ValueError for values that reconcile never writes."""
         rows = self._connection.execute(sql, values).fetchall()
         if not are_right(rows, columns):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from itertools import starmap
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from reconcile.adapters.state.database import StateDatabase
 from reconcile.adapters.state.recall import CHARACTERS, MOST_CHARACTERS
@@ -35,8 +37,9 @@ class State(Closing):
         self._lock = self._database.lock
         self._pending: dict[str, Hashed] = {}
         self._flushed = time.monotonic()
-        self._hashes = Window(self._database, HASHES, HASH_ROW, hashed)
-        self._agreed = Window(self._database, f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?", AGREED_ROW, _agreed)
+        self._hashes = Window(self._database.read, HASHES, HASH_ROW, hashed)
+        agreed = f"{_AGREED} WHERE key >= ? ORDER BY key LIMIT ?"
+        self._agreed = Window(self._database.read, agreed, AGREED_ROW, lambda row: Agreed(*row))
         self.sessions = UploadSessions(self._database)
 
     @property
@@ -99,11 +102,8 @@ class State(Closing):
     def all(self) -> Iterator[Agreed]:
         """Yields all agreed states in code point order of the key; ends early if the file becomes unreadable."""
         after = ""
-        while True:
-            page = self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), AGREED_ROW)
-            yield from map(_agreed, page)
-            if len(page) < _PAGE:
-                return
+        while page := self._database.read(f"{_AGREED} WHERE key > ? ORDER BY key LIMIT ?", (after, _PAGE), AGREED_ROW):
+            yield from starmap(Agreed, page)
             after = page[-1][0]
 
     def of(self, key: str) -> Agreed | None:
@@ -128,11 +128,11 @@ class State(Closing):
             some = wanted[at : at + _ASKED_TOGETHER]
             places = ",".join("?" * len(some))
             query = f"{_AGREED} WHERE crc32c IN ({places})"
-            yield from map(_agreed, self._database.read(query, some, AGREED_ROW))
+            yield from starmap(Agreed, self._database.read(query, some, AGREED_ROW))
 
     def remember(self, states: Iterable[Agreed]) -> None:
         new = list(states)
-        rows = [(state.key, state.size, state.crc32c, state.generation) for state in new]
+        rows = [*map(msgspec.structs.astuple, new)]
         with self._lock:
             self._database.write("INSERT OR REPLACE INTO agreed VALUES (?, ?, ?, ?)", rows)
             self._agreed.rows.update((state.key, state) for state in new if self._agreed.covers(state.key))
@@ -182,7 +182,3 @@ class UploadSessions:
     def drop(self, key: str, crc32c: str, size: int) -> None:
         """Forgets a session that has ended."""
         self._database.write("DELETE FROM sessions WHERE key = ? AND crc32c = ? AND size = ?", [(key, crc32c, size)])
-
-
-def _agreed(row: tuple[Any, ...]) -> Agreed:
-    return Agreed(*row)

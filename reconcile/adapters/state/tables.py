@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from reconcile.core.digest import are_crc32c
 from reconcile.core.rows import Hashed
@@ -11,6 +11,8 @@ from reconcile.core.rows import Hashed
 T = TypeVar("T")
 Column: TypeAlias = Callable[[Sequence[Any]], bool]
 """Whether all values of a column are valid."""
+Read: TypeAlias = Callable[[str, Sequence[object], Sequence[Column]], list[Any]]
+"""Returns the rows of a query with its values, after checking each of the columns."""
 
 HASHES = (
     "SELECT path, size, mtime_ns, ctime_ns, inode, crc32c, lacks, doubted_since FROM hashes"
@@ -19,13 +21,6 @@ HASHES = (
 """The hash cache from a path on, limited to a number of rows."""
 _FIRST_WINDOW = 16
 _LAST_WINDOW = 4096
-
-
-class Reader(Protocol):
-    """A source of rows that checks their columns."""
-
-    def read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
-        """Returns the rows, after checking each of the columns."""
 
 
 class Window(Generic[T]):
@@ -37,9 +32,9 @@ class Window(Generic[T]):
     """
 
     def __init__(
-        self, table: Reader, query: str, columns: Sequence[Column], build: Callable[[tuple[Any, ...]], T]
+        self, read: Read, query: str, columns: Sequence[Column], build: Callable[[tuple[Any, ...]], T]
     ) -> None:
-        self._table = table
+        self._read = read
         self._query = query
         self._columns = columns
         self._made = build
@@ -59,7 +54,7 @@ class Window(Generic[T]):
         if not self.covers(key):
             in_order = self._low and self._high is not None and key > self._high
             size = self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
-            found = self._table.read(self._query, (key, size), self._columns)
+            found = self._read(self._query, (key, size), self._columns)
             self.rows = {row[0]: self._made(row) for row in found}
             self._low = key
             self._high = found[-1][0] if len(found) == size else None
