@@ -18,7 +18,7 @@ _ASSET_KEYS = {"type", "label", "aliases", "path", "object", "field", "entry", "
 def read_asset_map(top: Table, local: Table, root: str, entry_key: str) -> AssetMap:
     tables = top.tables("asset", _ASSET_KEYS)
     if not tables:
-        raise top.error("asset", "the rules have no [[asset]]", "`reconcile init` writes ten to begin with")
+        raise top.error("asset", "the rules have no [[asset]]", "`reconcile init` writes a file that has some")
     rules: list[AssetRule] = []
     ignore = read_ignore(local)
     for table in tables:
