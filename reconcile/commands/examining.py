@@ -123,6 +123,7 @@ class Examiner:
         """Yields the body and reports progress. Stops soon after ``most`` bytes, because a server may send without
         end."""
         for chunk in body:
+            self._project.lanes.moved(len(chunk))
             self._listener(Advanced(Phase.PROVING, 0, len(chunk)))
             yield chunk
             most -= len(chunk)
@@ -132,7 +133,7 @@ class Examiner:
     def _look_through_url(self, look: _Look) -> None:
         found = look.found
         url = self._project.signer.sign(found.key, expires=URL_LIVES)
-        limit = None if self._mode.deep or not found.size else FIRST_BYTES
+        limit = None if self._mode.deep else FIRST_BYTES
         with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
             look.checked.append(ProofMethod.URL)
             if served.status not in (200, 206):
@@ -158,37 +159,39 @@ def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Comp
     file, agreed, found = meant.file, meant.agreed, look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read but could not be unpacked
-    unknown = (
-        says(WITHOUT_CHECKSUM)
-        if not found.encoding
-        else says(NAMED_ENCODED, why="its content is not known until it is unpacked")
-    )
-    has = f"{found.size if look.size is None else look.size}, {look.crc32c}"
-    if file is not None and file.problem is None:
-        same = _compared(file.size, file.crc32c, look, agreed)
-        why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
-        return _said(Against.LOCAL, same, unknown, says(OTHER_THAN_LOCAL, why=why))
     aside: tuple[Complaint, ...] = ()
     if file is not None and file.problem in (FileProblem.UNREADABLE, FileProblem.UNSETTLED, FileProblem.INCOMPLETE):
         aside = (says(UNCOMPARED._replace(code=Code(file.problem.value)), why=file.detail),)
-    if agreed is not None:
-        same = _compared(agreed.size, agreed.crc32c, look, agreed)
+    has = f"{found.size if look.size is None else look.size}, {look.crc32c}"
+    content: LocalFile | Agreed
+    if file is not None and file.problem is None:
+        content, against = file, Against.LOCAL
+        why = f"the local file has {file.size} bytes, crc32c {file.crc32c}, the object {has}"
+        different = says(OTHER_THAN_LOCAL, why=why)
+    elif agreed is not None:
+        content, against = agreed, Against.AGREED
         why = (
             f"when file and object last agreed it had {agreed.size} bytes, crc32c {agreed.crc32c} (generation"
             f" {agreed.generation}), now {has} (generation {found.generation})"
         )
-        against, complaints = _said(Against.AGREED, same, unknown, says(OTHER_THAN_AGREED, why=why))
-        return against, (*aside, *complaints)
-    if found.crc32c is None:
+        different = says(OTHER_THAN_AGREED, why=why)
+    elif found.crc32c is None:
         return None, (*aside, says(WITHOUT_CHECKSUM))
-    if found.encoding and not can_unpack(found.encoding):
+    elif found.encoding and not can_unpack(found.encoding):
         return None, (*aside, says(NAMED_ENCODED, why=f'"{found.encoding}", which cannot be unpacked here'))
-    if look.unpacked_on_the_way:
-        return None, (
-            *aside,
-            says(NAMED_ENCODED, why="it came unpacked, so its checksum does not say whether it is sound"),
-        )
-    return Against.OBJECT, aside
+    elif look.unpacked_on_the_way:
+        why = "it came unpacked, so its checksum does not say whether it is sound"
+        return None, (*aside, says(NAMED_ENCODED, why=why))
+    else:
+        return Against.OBJECT, aside
+    match _compared(content.size, content.crc32c, look, agreed):
+        case Comparison.SAME:
+            return against, aside
+        case Comparison.DIFFERENT:
+            return against, (*aside, different)
+        case Comparison.UNKNOWN:
+            why = "its content is not known until it is unpacked"
+            return None, (*aside, says(NAMED_ENCODED, why=why) if found.encoding else says(WITHOUT_CHECKSUM))
 
 
 def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None) -> Comparison:
@@ -197,18 +200,6 @@ def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None)
     if look.size is None:
         return compare_object(size, crc32c, look.found, agreed)
     return compare(size, crc32c, look.size, look.crc32c)
-
-
-def _said(
-    against: Against, same: Comparison, unknown: Complaint, different: Complaint
-) -> tuple[Against | None, tuple[Complaint, ...]]:
-    match same:
-        case Comparison.SAME:
-            return against, ()
-        case Comparison.DIFFERENT:
-            return against, (different,)
-        case Comparison.UNKNOWN:
-            return None, (unknown,)
 
 
 def says(what: Code | Form, **values: str) -> Complaint:

@@ -22,7 +22,7 @@ from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, s
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
-from reconcile.core.events import Advanced, Event, Listener, Phase, PhaseDone, PhaseStarted, Warned, counted, silent
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, Warned, counted, silent
 from reconcile.core.findings import LOST_OBJECT
 from reconcile.core.names import key_problem, spelling, spellings
 from reconcile.core.plan import Scope
@@ -56,7 +56,7 @@ class _Proving:
         self._listener = listener
         self._started = time.monotonic()
         self._created = now()
-        self._examiner = Examiner(project, mode, self._hear)
+        self._examiner = Examiner(project, mode, listener)
         self._breaker = Breaker(counted=(StoreError,))
         self._unread: dict[str, str] = {}
 
@@ -131,9 +131,8 @@ class _Proving:
         if not self._mode.cloud_only:
             paths = {key: context.asset_map.path_for(key, context.known_ids) for key in keys}
             wanted = {path: key for key, path in paths.items() if path is not None}
-            for file in self._project.files.lookup(sorted(wanted), anew=self._mode.deep):
-                files[wanted[file.path]] = file
-                self._listener(Advanced(Phase.LISTING, 1))
+            found = self._project.files.lookup(sorted(wanted), anew=self._mode.deep)
+            files = {wanted[each.path]: each for each in counted(found, Phase.LISTING, self._listener)}
             if self._project.root_is_gone:
                 self._listener(Warned(gone(self._project.settings.root)))
         return {key: Meant(files.get(key), agreed.get(key)) for key in keys}
@@ -143,13 +142,10 @@ class _Proving:
     def _verdicts(
         self, keys: Sequence[str], objects: dict[str, RemoteObject], meant: dict[str, Meant]
     ) -> dict[str, Examined]:
-        sizes = [found.size for key in keys if (found := objects.get(key)) is not None] if self._mode.deep else []
-        self._listener(PhaseStarted(Phase.PROVING, len(keys), sum(sizes) if self._mode.deep else None))
-        verdicts: dict[str, Examined] = {}
+        size = sum(found.size for key in keys if (found := objects.get(key)) is not None) if self._mode.deep else None
+        self._listener(PhaseStarted(Phase.PROVING, len(keys), size))
         jobs = (lambda key=key: (key, self._judge(key, objects.get(key), meant[key])) for key in keys)
-        for key, verdict in results(jobs, self._lanes):
-            verdicts[key] = verdict
-            self._listener(Advanced(Phase.PROVING, 1))
+        verdicts = dict(counted(results(jobs, self._lanes), Phase.PROVING, self._listener))
         self._listener(PhaseDone(Phase.PROVING))
         return verdicts
 
@@ -173,11 +169,6 @@ class _Proving:
                 self._failed(error)
                 why = error.sentence
         return Examined(found, complaints=(says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time"),))
-
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, Advanced):
-            self._lanes.moved(event.size)
-        self._listener(event)
 
     def _failed(self, error: StoreError) -> None:
         """Counts a failure. Raises it if the store seems to be down, or does not exist."""
