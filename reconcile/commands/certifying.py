@@ -28,7 +28,6 @@ from reconcile.core.proof import (
 from reconcile.core.rows import RemoteObject, World
 from reconcile.pipeline.roster import Roster
 from reconcile.project import OpenProject
-from reconcile.version import VERSION
 
 _PATHS = (Code.LOCAL_PATH, Code.LOCAL_PATH_ELSEWHERE, Code.OUTSIDE_ROOT)
 
@@ -97,7 +96,7 @@ def certify(
     everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
     refs = [line for listed in lines.values() for line in listed]
     common: dict[str, Any] = {
-        "tool": f"reconcile {VERSION}",
+        "tool": project.origin.tool,
         "created": created,
         "bucket": str(context.bucket),
         "records": str(project.settings.records),

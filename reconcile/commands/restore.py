@@ -32,11 +32,10 @@ from reconcile.core.rows import Agreed, Coverage, FileProblem, KeyRow, LocalFile
 from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.account import now
-from reconcile.pipeline.engine import Engine, StreamEngine
+from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.gaps import Gap, Unread, about_unread
 from reconcile.pipeline.inventory import Inventory
 from reconcile.project import OpenProject
-from reconcile.version import VERSION
 
 
 def survey(
@@ -53,32 +52,30 @@ def survey(
     ``beside`` the bucket's version of a file with different content is put next to it. Raises as ``planner.survey``. If
     the project was opened with ``makes_root``, a missing root counts as an empty one.
     """
-    return _Survey(project, scope or Scope(), everything, beside, listener).run()
+    with Spill(project.options.memory, project.spill_folder) as spill:
+        seen = Inventory(project, scope or Scope(), listener, spill)
+        made = _Survey(project, seen.roster.scope, everything, beside).planned(seen, StreamEngine(spill))
+    for warning in project.state.warnings:
+        listener(Warned(warning))
+    return made
 
 
 class _Survey:
     """One search for what is missing."""
 
-    def __init__(self, project: OpenProject, scope: Scope, everything: bool, beside: bool, listener: Listener) -> None:
+    def __init__(self, project: OpenProject, scope: Scope, everything: bool, beside: bool) -> None:
         self._project = project
         self._scope = scope
         self._everything = everything
         self._beside = beside
-        self._listener = listener
         self._findings: list[Finding] = []
         self._missing: list[tuple[KeyRow, RemoteObject, Belonging]] = []
         self._here: set[str] = set()  # local paths that are not ASCII, in composed form
         self._in_step = 0
         self._complete = True
 
-    def run(self) -> RestorePlan:
-        project, scope, listener = self._project, self._scope, self._listener
-        with Spill(project.options.memory, project.spill_folder) as spill:
-            return self._planned(Inventory(project, scope, listener, spill), StreamEngine(spill))
-
-    def _planned(self, seen: Inventory, engine: Engine) -> RestorePlan:
-        project, listener = self._project, self._listener
-        self._scope = scope = seen.roster.scope
+    def planned(self, seen: Inventory, engine: StreamEngine) -> RestorePlan:
+        project, scope = self._project, self._scope
         named = owners((row.value for row in seen.references()), seen.context)
         for _, group in engine.group(seen.keys(), is_whole):
             for row in key_rows(group):
@@ -91,11 +88,9 @@ class _Survey:
         # The partial files of an interrupted restore show that this is the right folder.
         if self._complete and not project.options.allows_empty and not any(action.begun for action in actions):
             self._judge_root()
-        for warning in project.state.warnings:
-            listener(Warned(warning))
         return RestorePlan(
             format=FORMAT,
-            tool=f"reconcile {VERSION}",
+            tool=project.origin.tool,
             created=now(),
             scope=scope,
             everything=self._everything,
@@ -188,20 +183,18 @@ class _Survey:
         that only some file systems take for the same come last; if this one does, the first file keeps the place."""
         ranks = {found.key: claim.rank for _, found, claim in self._missing}
         ranked = sorted(actions, key=lambda action: (ranks[action.key], action.key))
-        sure, maybe, late = Places(nfc), Places(fold), set()
-        kept: set[str] = set()
+        sure, maybe = Places(nfc), Places(fold)
+        is_late: dict[str, bool] = {}
         uris = {action.path: action.uri for action in reversed(ranked)}
         for action in ranked:
             rival = sure.take(action.path)
-            if rival is not None:
+            if rival is None:
+                is_late[action.id] = maybe.take(action.path) is not None
+            else:
                 clash = _place_taken(action.uri, action.char_id, action.path, f"that of {uris[rival]}")
                 self._findings.append(clash)
-                continue
-            kept.add(action.id)
-            if maybe.take(action.path) is not None:
-                late.add(action.id)
-        listed = [action for action in actions if action.id in kept]
-        return tuple(sorted(listed, key=lambda action: action.id in late))
+        kept = (action for action in actions if action.id in is_late)
+        return tuple(sorted(kept, key=lambda action: is_late[action.id]))
 
 
 def _same(local: LocalFile, found: RemoteObject, agreed: Agreed | None) -> Comparison:

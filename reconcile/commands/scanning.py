@@ -8,14 +8,13 @@ from collections.abc import Iterator
 import msgspec
 
 from reconcile.core import scan as scans
-from reconcile.core.events import Advanced, Listener, Phase, PhaseDone, PhaseStarted
+from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, counted
 from reconcile.core.headed import dump_head
 from reconcile.core.rows import LocalFile
 from reconcile.core.scan import HEAD, Scan, ScanShard
 from reconcile.pipeline.account import now
 from reconcile.ports import SharedFolder
 from reconcile.project import OpenProject
-from reconcile.version import VERSION
 
 FORMAT = "reconcile.scanned/1"
 
@@ -39,17 +38,16 @@ def scan(project: OpenProject, folder: SharedFolder, name: str, listener: Listen
     shards: list[ScanShard] = []
     size = 0
 
-    def counted() -> Iterator[LocalFile]:
+    def sized() -> Iterator[LocalFile]:
         nonlocal size
-        for file in project.files.walk():
+        for file in counted(project.files.walk(), Phase.LISTING, listener):
             size += file.size
-            listener(Advanced(Phase.LISTING, 1))
             yield file
 
-    for shard, data in scans.shards_of(counted()):
+    for shard, data in scans.shards_of(sized()):
         folder.create(shard.name, data)
         shards.append(shard)
-    head = Scan(scans.FORMAT, f"reconcile {VERSION}", now(), name, project.stores.local, tuple(shards))
+    head = Scan(scans.FORMAT, project.origin.tool, now(), name, project.stores.local, tuple(shards))
     folder.create(HEAD, dump_head(head))
     listener(PhaseDone(Phase.LISTING))
     return Scanned(FORMAT, str(folder), name, sum(each.files for each in shards), size)
