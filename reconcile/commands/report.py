@@ -12,10 +12,8 @@ import msgspec
 from reconcile.commands.status import Cell, Overview
 from reconcile.config.settings import Settings
 from reconcile.core.changes import Change, Severity
-from reconcile.core.media import content_type
 from reconcile.core.plan import Plan
-from reconcile.core.rows import KeyFacts
-from reconcile.core.sides import modified, updated, ways_out
+from reconcile.core.rows import LocalFile, RemoteObject
 from reconcile.core.status import StatusRow, Sync
 from reconcile.pipeline.planner import Survey
 
@@ -59,33 +57,15 @@ class CharacterState(msgspec.Struct):
         return not (self.changes or self.is_open or self.errors or self.warnings)
 
 
-class Side(msgspec.Struct, frozen=True):
-    """One side of a conflict: its size in bytes, the time at which it was last written (RFC 3339), its content type."""
-
-    size: int
-    when: str
-    kind: str
-
-
-class Conflict(msgspec.Struct, frozen=True):
-    """A file that differs from its object of this key. ``ways`` are pairs of what a person may want, and the command
-    for it."""
-
-    key: str
-    local: Side
-    bucket: Side
-    ways: tuple[tuple[str, str], ...]
-
-
 class Details(msgspec.Struct, frozen=True):
     """Details about the subjects of findings.
 
-    ``types`` are their asset types, and ``conflicts`` the two sides of those in conflict, both by subject. ``pictures``
-    are small images (``data:`` URIs): those of local files by key, those of objects by URI.
+    ``types`` are their asset types, and ``conflicts`` are files that differ from their objects, both by subject.
+    ``pictures`` are small images (``data:`` URIs): those of local files by key, those of objects by URI.
     """
 
     types: Mapping[str, str] = {}
-    conflicts: Mapping[str, Conflict] = {}
+    conflicts: Mapping[str, tuple[LocalFile, RemoteObject]] = {}
     pictures: Mapping[str, str] = {}
 
 
@@ -113,10 +93,9 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
 
 def details(survey: Survey, settings: Settings) -> Details:
     """Returns what the survey knows about the subjects of its findings, without pictures."""
-    return Details(
-        types=dict(_types(survey, settings)),
-        conflicts={each.path: found for each in survey.conflicts if each.path and (found := _conflict(each))},
-    )
+    both = ((each.path, each.local, each.remote) for each in survey.conflicts)
+    conflicts = {path: (local, remote) for path, local, remote in both if path and local and remote}
+    return Details(types=dict(_types(survey, settings)), conflicts=conflicts)
 
 
 def _types(survey: Survey, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -129,15 +108,3 @@ def _types(survey: Survey, settings: Settings) -> Iterator[tuple[str, str]]:
         reading = None if path is None else asset_map.read(path, known)
         if reading is not None:
             yield subject, reading.rule.type
-
-
-def _conflict(facts: KeyFacts) -> Conflict | None:
-    local, remote = facts.local, facts.remote
-    if local is None or remote is None:
-        return None
-    return Conflict(
-        facts.key,
-        local=Side(local.size, modified(local), content_type(local.path)),
-        bucket=Side(remote.size, updated(remote), remote.content_type or "no content type"),
-        ways=ways_out(local.path),
-    )

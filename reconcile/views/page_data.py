@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from reconcile.commands.report import CharacterState, CharId, Conflict, Details, Side
+from reconcile.commands.report import CharacterState, CharId, Details
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import (
     Change,
@@ -25,8 +25,10 @@ from reconcile.core.changes import (
     is_object,
 )
 from reconcile.core.findings import FINDINGS
+from reconcile.core.media import content_type
 from reconcile.core.plan import Plan
-from reconcile.core.sides import quoted
+from reconcile.core.rows import LocalFile, RemoteObject
+from reconcile.core.sides import modified, quoted, updated, ways_out
 from reconcile.views import words
 from reconcile.views.changes import Labels, details, label, texts
 from reconcile.views.findings import SEVERITIES, by_code
@@ -236,16 +238,19 @@ class _Writer:
         ]
         conflict = self.more.conflicts.get(finding.subject)
         if conflict is not None and not finding.is_waived:
-            return [*row, self._conflict(conflict)]
+            return [*row, self._conflict(*conflict)]
         return [*row, None, visible(hint)] if hint else row
 
-    def _conflict(self, conflict: Conflict) -> list[Any]:
+    def _conflict(self, file: LocalFile, found: RemoteObject) -> list[Any]:
+        """Returns the two sides of a conflict, then what a person may want, each with its command."""
+        ours = _side(file.size, modified(file), content_type(file.path))
+        theirs = _side(found.size, updated(found), found.content_type or "no content type")
         return [
             [
-                ["Here", *_side(conflict.local), self.pictures.get(conflict.key, -1)],
-                ["In the bucket", *_side(conflict.bucket), self.pictures.get(self.uri + conflict.key, -1)],
+                ["Here", *ours, self.pictures.get(found.key, -1)],
+                ["In the bucket", *theirs, self.pictures.get(self.uri + found.key, -1)],
             ],
-            [[wanted, visible(command)] for wanted, command in conflict.ways],
+            [[wanted, visible(command)] for wanted, command in ways_out(file.path)],
         ]
 
 
@@ -266,5 +271,5 @@ def hints_of(findings: Iterable[Finding]) -> list[str]:
     return [hint for hint in shared if hint] if len(shared) <= MOST_HINTS else []
 
 
-def _side(side: Side) -> list[str]:
-    return [f"{words.size(side.size)} ({side.size:,} bytes)", side.when, visible(side.kind)]
+def _side(size: int, when: str, kind: str) -> list[str]:
+    return [f"{words.size(size)} ({size:,} bytes)", when, visible(kind)]

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from reconcile.commands.report import Conflict, Details, Side
+from reconcile.commands.report import Details
 from reconcile.commands.status import REPORT_FORMAT, Cell, Overview
 from reconcile.core.changes import Change, Code, Finding, Severity
 from reconcile.core.findings import make
 from reconcile.core.plan import Plan, Scope
-from reconcile.core.sides import BOTH_SIDES, quoted, ways_out
+from reconcile.core.rows import LocalFile, RemoteObject
+from reconcile.core.sides import BOTH_SIDES, quoted
 from reconcile.core.status import StatusRow, Sync
 from reconcile.views import page
 from tests.kit.plans import BUCKET, creation, plan, replacement, rewrite, set_field, upload
@@ -86,9 +87,10 @@ def world(characters: int) -> tuple[Overview, Plan, Details]:
             key = key_of(name, asset_type)
             if asset_type == "icon" and at == 3:
                 cells.append(Cell(name, asset_type, 1, 1, 0, 1, 0, 0, Sync.PARTIAL))
-                ours, theirs = Side(48_211, "2026-02-01T09:12:00Z", "image/png"), Side(51_003, "", "image/png")
+                ours = LocalFile(key, 48_211, 1_769_937_120 * 10**9)  # 2026-02-01T09:12:00Z
+                theirs = RemoteObject(key, 51_003, 1, content_type="image/png")
                 found.append(make(BOTH_SIDES, key, name, why="both", ours="", theirs="", quoted=quoted(key)))
-                conflicts[key], types[key] = Conflict(key, ours, theirs, ways_out(key)), asset_type
+                conflicts[key], types[key] = (ours, theirs), asset_type
             elif asset_type in ("dance_video", "kpop_version"):
                 cells.append(Cell(name, asset_type, 1, 0, 0, 1, 0, 1, Sync.MISSING))
                 old, new = "C:\\oo\\bar\\output\\" + key.replace("/", "\\"), BUCKET.uri(key)
