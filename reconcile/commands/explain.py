@@ -221,7 +221,7 @@ def _view(project: OpenProject, facts: KeyFacts, seen: Survey) -> AssetView:
         path=path,
         uri=settings.bucket.uri(facts.key),
         rule=None if reading is None else RuleView.of(reading.rule),
-        losers=() if path is None else losers(settings.asset_map, path, reading, seen.known_ids),
+        losers=() if path is None else losers(settings.asset_map, path, reading),
         char_id=char_id,
         ownership=ownership,
         local=facts.local,

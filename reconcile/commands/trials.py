@@ -3,7 +3,7 @@ how well the rules fit the records."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -165,7 +165,7 @@ def _trial(project: OpenProject, subject: str) -> Trial:
         rule,
         captures,
         captures.get(CHAR_ID),
-        losers(project.asset_map, path, reading, frozenset()),
+        losers(project.asset_map, path, reading),
         left_out,
     )
 
@@ -179,13 +179,13 @@ def why_left_out(project: OpenProject, path: str) -> str | None:
     return project.asset_map.left_out(path)
 
 
-def losers(asset_map: AssetMap, path: str, reading: Reading | None, known: Container[str]) -> tuple[Loser, ...]:
+def losers(asset_map: AssetMap, path: str, reading: Reading | None) -> tuple[Loser, ...]:
     """Returns the other rules that match, in the order of the map."""
     if reading is None:
         return ()
     rules = asset_map.rules
     chosen = rules.index(reading.rule)
-    matching = [rule for rule in rules if rule is not reading.rule and rule.captures(path, known) is not None]
+    matching = [rule for rule in rules if rule is not reading.rule and rule.guess(path) is not None]
     return tuple(Loser(rule.type, rule.path.source, _why(rules.index(rule) > chosen)) for rule in matching)
 
 

@@ -49,14 +49,6 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
         """Whether ``{char_id}`` directly follows the literal text that the path begins with."""
         return self.path.prefix({CHAR_ID: "x"}).startswith(f"{self.path.literal_prefix}x")
 
-    def captures(self, path: str, known: Container[str]) -> tuple[dict[str, str], bool] | None:
-        """Returns the captures of the longest known character id, or of any reading, and whether the id is known."""
-        if not self.path.takes(path):
-            return None
-        owner = next(self.owners(path, known), None)
-        found = self.guess(path) if owner is None else owner
-        return None if found is None else (found, owner is not None)
-
     def guess(self, path: str) -> dict[str, str] | None:
         """Returns the longest captures of a path, with an id at boundaries that may be unknown; None if the rule does
         not match."""
