@@ -15,12 +15,11 @@ DEFAULT_IGNORE = ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
 _ASSET_KEYS = {"type", "label", "aliases", "path", "object", "field", "entry", "many"}
 
 
-def read_asset_map(top: Table, local: Table, root: str, entry_key: str) -> AssetMap:
+def read_asset_map(top: Table, local: Table, ignore: tuple[str, ...], root: str, entry_key: str) -> AssetMap:
     tables = top.tables("asset", _ASSET_KEYS)
     if not tables:
         raise top.error("asset", "the rules have no [[asset]]", "`reconcile init` writes a file that has some")
     rules: list[AssetRule] = []
-    ignore = read_ignore(local)
     for table in tables:
         rule = _rule(table)
         if rule.field == entry_key:

@@ -128,23 +128,18 @@ def endpoint(project: Path, given: SourcedValue, *, http: bool) -> str:
         if not folder:
             raise given.error("the endpoint 'file:' names no folder", '"file:store"')
         return f"file:{project / disk_path(folder, given.error)}"
-    if text and not (_is_http(text) if http else _is_host_and_port(text)):
+    if text and not _is_server(text, http=http):
         right = '"http://127.0.0.1:4443"' if http else '"127.0.0.1:8080"'
         raise given.error(f"the endpoint {text!r} cannot be one", f'{right}, "file:DIR", or ""')
     return text
 
 
-def _is_http(text: str) -> bool:
+def _is_server(text: str, *, http: bool) -> bool:
+    """Whether a text is an http(s) URL, or else a host with a port."""
     try:
-        url = urllib.parse.urlsplit(text)
-        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
-    except ValueError:
-        return False
-
-
-def _is_host_and_port(text: str) -> bool:
-    try:
-        url = urllib.parse.urlsplit(f"//{text}")
+        url = urllib.parse.urlsplit(text if http else f"//{text}")
+        if http:
+            return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
         return url.netloc == text and "@" not in text and bool(url.hostname) and bool(url.port)
     except ValueError:
         return False

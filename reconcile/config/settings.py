@@ -145,18 +145,14 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
     return parse(project, path, data, given, env)
 
 
-def parse(
-    project: Path, path: Path, data: bytes, given: Overrides, environ: Mapping[str, str] | None = None
-) -> Settings:
-    """Checks the rules in ``data``, which the file at ``path`` has or will have. Raises ConfigError as ``load``."""
-    env = os.environ if environ is None else environ
-    return _settings(project, RulesFile.parse(path, data), data, given, env)
+def parse(named: Path, path: Path, data: bytes, given: Overrides, env: Mapping[str, str] = os.environ) -> Settings:
+    """Checks the rules in ``data``, which the file at ``path`` in the project folder ``named`` has or will have.
 
-
-def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env: Mapping[str, str]) -> Settings:
+    Raises ConfigError as ``load``.
+    """
     project = named.resolve()
     pick = partial(SourcedValue.of, given, env)
-    top = rules.top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
+    top = RulesFile.parse(path, data).top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key", "index"})
@@ -174,7 +170,7 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
     bucket_emulator, records_emulator = emulators(env, bucket_endpoint, records_endpoint)
     return Settings(
         project=project,
-        rules_path=rules.path,
+        rules_path=path,
         rules_digest=hashlib.sha256(data).hexdigest(),
         root=_absolute(project, root),
         root_text=root.text,
@@ -191,10 +187,10 @@ def _settings(named: Path, rules: RulesFile, data: bytes, given: Overrides, env:
         entry_key=entry_key,
         local_db=_local_db(project, top),
         policy=_policy(top, given),
-        asset_map=read_asset_map(top, local, root.text, entry_key),
+        asset_map=read_asset_map(top, local, ignore, root.text, entry_key),
         index=_index(records, entries),
         user_project=_user_project(bucket),
-        waivers=_waivers(top),
+        waivers=tuple(map(_waiver, top.tables("waiver", {"code", "subject", "reason", "until"}))),
         bucket_emulator=bucket_emulator,
         records_emulator=records_emulator,
     )
@@ -282,11 +278,6 @@ def _policy(top: Table, given: Overrides) -> Policy:
         create_records=table.value("create_records", bool, True),
         content_types=table.value("content_types", Typing, Typing.FIX),
     )
-
-
-def _waivers(top: Table) -> tuple[Waiver, ...]:
-    """Returns every waiver, in order. Raises ConfigError."""
-    return tuple(map(_waiver, top.tables("waiver", {"code", "subject", "reason", "until"})))
 
 
 def _waiver(table: Table) -> Waiver:
