@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
     from reconcile.adapters.state.documents import RememberedDocuments
     from reconcile.adapters.state.journal import Journal
     from reconcile.adapters.state.lock import ProjectLock
-
-T = TypeVar("T")
 
 
 class ClosedProject(msgspec.Struct, Closing, frozen=True):
@@ -181,12 +179,11 @@ class OpenProject(RunFacts, Closing):
             from reconcile.adapters.scanned import ScannedFiles  # few runs use other machines' files
 
             return ScannedFiles([self.shared_folder(each) for each in self.options.scans])
-        waiting = lambda count, seconds: self._listener(Waiting(count, seconds))  # noqa: E731
         return LocalFiles(
             settings.root,
             ignore=settings.ignore,
             rules=settings.asset_map.templates,
-            looks=self.options.looks or FirstLooks(settings.settle, on_wait=waiting),
+            looks=self.options.looks or FirstLooks(settings.settle, on_wait=lambda *new: self._listener(Waiting(*new))),
             cache=self.state,
             on_progress=lambda size: self._listener(Advanced(Phase.LISTING, 0, size)),
             settled=frozenset(note.path for note in self.options.notes),
@@ -274,7 +271,7 @@ class OpenProject(RunFacts, Closing):
         from reconcile.adapters.inventory.store import ReportedObjects
 
         limits = (self.options.memory // 4, self.spill_folder)
-        return self._opened(ReportedObjects(objects, self.settings.bucket, report, *limits))
+        return self._open.enter_context(ReportedObjects(objects, self.settings.bucket, report, *limits))
 
     @cached_property
     def inventory_report(self) -> InventoryReport | None:
@@ -295,10 +292,10 @@ class OpenProject(RunFacts, Closing):
             from reconcile.adapters.embedded.objects import EmbeddedObjectStore
 
             folder = Path(settings.bucket_endpoint.removeprefix("file:")) / root.bucket
-            return self._opened(EmbeddedObjectStore.open(folder, root.prefix))
+            return self._open.enter_context(EmbeddedObjectStore.open(folder, root.prefix))
         from reconcile.adapters.gcs.store import GcsObjectStore
 
-        return self._opened(
+        return self._open.enter_context(
             GcsObjectStore(
                 root.bucket,
                 root.prefix,
@@ -340,7 +337,7 @@ class OpenProject(RunFacts, Closing):
         """The reader of signed URLs, which reads them as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 
-        return self._opened(HttpReader(connections=self.lanes.most + CONCURRENCY, watch=self.meter.bucket))
+        return self._open.enter_context(HttpReader(connections=self.lanes.most + CONCURRENCY, watch=self.meter.bucket))
 
     @cached_property
     def records(self) -> RecordStore:
@@ -351,10 +348,10 @@ class OpenProject(RunFacts, Closing):
             from reconcile.adapters.embedded.records import EmbeddedRecordStore
 
             folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
-            return self._opened(EmbeddedRecordStore.open(folder, where.collection))
+            return self._open.enter_context(EmbeddedRecordStore.open(folder, where.collection))
         from reconcile.adapters.firestore.store import FirestoreRecordStore
 
-        return self._opened(
+        return self._open.enter_context(
             FirestoreRecordStore.open(
                 where.project,
                 where.database,
@@ -373,7 +370,7 @@ class OpenProject(RunFacts, Closing):
         from reconcile.adapters.state.documents import RememberedDocuments
 
         place = " at ".join(filter(None, (self.stores.records, self.stores.records_endpoint)))
-        return self._opened(RememberedDocuments(self.records, place, self.settings.project))
+        return self._open.enter_context(RememberedDocuments(self.records, place, self.settings.project))
 
     @cached_property
     def local_db(self) -> JsonDatabase | None:
@@ -389,9 +386,3 @@ class OpenProject(RunFacts, Closing):
         from reconcile.adapters.state.lock import ProjectLock
 
         return ProjectLock(self.settings.project)
-
-    def _opened(self, store: T) -> T:
-        close: Callable[[], None] | None = getattr(store, "close", None)
-        if close is not None:
-            self._open.callback(close)
-        return store

@@ -91,8 +91,8 @@ def open_without_waits(
         budget=opened.budget,
         meter=opened.meter,
     )
-    opened._opened(opened.objects)
-    opened._opened(opened.records)
+    opened._open.callback(opened.objects.close)
+    opened._open.callback(opened.records.close)
     return opened
 
 

@@ -109,7 +109,7 @@ class World(OpenProject):
         self.journal = Journals()
         for store in (self.objects, self.records, self.local_db):
             if store is not None:
-                self._opened(store)
+                self._open.callback(store.close)
 
     @property
     def agreed(self) -> Memory:

@@ -17,6 +17,7 @@ from typing import BinaryIO, Self
 from reconcile.adapters.descriptors import HINT, is_shortage, shortage
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase
 from reconcile.adapters.files import md5_of, sync_folder
+from reconcile.core.closing import Closing
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.encoding import encoding_of
 from reconcile.core.errors import (
@@ -84,7 +85,7 @@ class FolderBlobs:
             (self._folder / blob).unlink(missing_ok=True)
 
 
-class EmbeddedObjectStore:
+class EmbeddedObjectStore(Closing):
     """The objects of a bucket below a prefix, as an ``ObjectStore``; several processes may use one folder at once.
 
     The content is written first, complete and on disk; then one transaction checks the precondition and names it.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from reconcile.adapters.embedded.sqlite import EmbeddedDatabase, Query
+from reconcile.core.closing import Closing
 from reconcile.core.document_rules import check_document, check_id, id_problem, may_start_id, prefix_end
 from reconcile.core.errors import NotThere, PreconditionFailed
 from reconcile.core.moment import Moment
@@ -34,7 +35,7 @@ Row = tuple[str, str, int]
 Change = Callable[["dict[str, Any] | None"], "dict[str, Any]"]
 
 
-class EmbeddedRecordStore:
+class EmbeddedRecordStore(Closing):
     """The documents of one collection, as a ``RecordStore``; several processes may use one folder at once."""
 
     def __init__(self, path: Path | None, collection: str) -> None:

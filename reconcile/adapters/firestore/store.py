@@ -30,6 +30,7 @@ from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
 from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
+from reconcile.core.closing import Closing
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem
 from reconcile.core.errors import (
     AccessDenied,
@@ -57,7 +58,7 @@ EMULATOR = "FIRESTORE_EMULATOR_HOST"
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 
 
-class FirestoreRecordStore:
+class FirestoreRecordStore(Closing):
     """The documents of one collection of a Firestore database; thread-safe."""
 
     def __init__(
@@ -123,7 +124,6 @@ class FirestoreRecordStore:
         return cls(reads, open_writes, shown, Traffic(deadline, budget, clock), meter)
 
     def close(self) -> None:
-        """Closes the connections."""
         self._reads.close()
         with self._lock:
             if self._writes is not None:

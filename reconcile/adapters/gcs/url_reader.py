@@ -12,12 +12,13 @@ from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
 from reconcile.adapters.lean_http import Failed, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.retry import Clock, Patience, Traffic
+from reconcile.core.closing import Closing
 from reconcile.core.rows import Served
 
 DEADLINE = 20.0
 
 
-class HttpReader:
+class HttpReader(Closing):
     """A ``UrlReader``. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call;
     ``watch`` sees each request."""
 
