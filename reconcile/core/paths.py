@@ -15,9 +15,9 @@ from reconcile.core.names import MAX_KEY_BYTES, fold, nfc
 _DRIVE = re.compile(r"[A-Za-z]:(?!\s)")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _ENCODED_SEPARATOR = re.compile(r"%(?:25)*(?:2f|5c)", re.IGNORECASE)
-_WINDOWS_SEPARATORS = re.compile(r"[\\/]+")
 _PORTS = (f"{name}{n}" for name in ("com", "lpt") for n in "123456789¹²³")
 _DEVICES = frozenset({"con", "prn", "aux", "nul", "conin$", "conout$", *_PORTS})
+_WINDOWS_SEPARATORS = re.compile(r"[\\/]+")
 _NO_NAME = re.compile(r"(?s)\A.:|[\x00\ud800-\udfff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _PIECES = re.compile(f"({_CONTROL.pattern})")
@@ -33,6 +33,8 @@ _QUOTED = (
 )
 _QUOTES = {pair[0]: pair[1] for pair in _QUOTED.split()}
 _CLOSING = frozenset(_QUOTES.values())
+_ESCAPED_QUOTES = re.compile(r"""\\+(["'])(.*[^\\])\\+\1""", re.DOTALL)
+"""A text between two quotes that are escaped with backslashes, as in a literal."""
 _LEAD = re.compile(r"""(?:&\s*)?(?:[rRuUbBfF]{1,2}(?=["']))?""")
 _WRAPPERS = 3
 MAX_REPAIRS = 64  # per text
@@ -123,22 +125,12 @@ def bare(text: str) -> str:
 def _unwrapped(text: str) -> str:
     listed = text[:-1] if text.endswith((",", ";")) else text
     quoted = _LEAD.sub("", listed, count=1)
-    escaped = _without_escaped_quotes(quoted)
+    escaped = _ESCAPED_QUOTES.fullmatch(quoted)
     if escaped:
-        return escaped
+        return escaped[2]
     if len(quoted) > 2 and (_QUOTES.get(quoted[0]) == quoted[-1] or _is_parenthesized(quoted)):
         return quoted[1:-1]
     return _without_lone_quote(listed)
-
-
-def _without_escaped_quotes(text: str) -> str:
-    """Returns the text between two quotes that are escaped with backslashes, as in a literal; empty if there are
-    none."""
-    quoted = text.lstrip("\\")
-    if quoted == text or len(quoted) < 3 or quoted[0] not in "\"'" or quoted[0] != quoted[-1]:
-        return ""
-    inner = quoted[1:-1].rstrip("\\")
-    return "" if quoted[1:-1] == inner else inner
 
 
 def _is_parenthesized(text: str) -> bool:
@@ -311,30 +303,27 @@ def _path_forms(text: str) -> Iterator[PathReading]:
     if text.startswith(("\\\\?\\", "//?/")):
         rest = text[4:]
         if rest[:4].lower() in ("unc\\", "unc/"):
-            yield _reading("//", _WINDOWS_SEPARATORS.split(rest[4:]), windows=True)
+            yield _reading("//", rest[4:], windows=True)
         elif _DRIVE.match(rest):
             yield _drive_reading(rest)
         else:
-            yield _reading("//?", _WINDOWS_SEPARATORS.split(rest), windows=True)
+            yield _reading("//?", rest, windows=True)
     elif _DRIVE.match(text):
         yield _drive_reading(text)
-    elif text.startswith("\\\\"):
-        yield _reading("//", _WINDOWS_SEPARATORS.split(text), windows=True)
     elif text.startswith("\\"):
-        yield _reading("/", _WINDOWS_SEPARATORS.split(text), windows=True)
+        yield _reading("//" if text.startswith("\\\\") else "/", text, windows=True)
     elif text.startswith("/"):
         yield from _posix_forms(text)
-    elif "\\" in text:
-        yield _reading("", _WINDOWS_SEPARATORS.split(text), windows=True)
-        if "/" in text:
-            yield _reading("", text.split("/"), windows=False)
     else:
-        yield _reading("", text.split("/"), windows=False)
+        if "\\" in text:
+            yield _reading("", text, windows=True)
+        if "\\" not in text or "/" in text:
+            yield _reading("", text, windows=False)
 
 
 def _drive_reading(text: str) -> PathReading:
     rooted = text[2:3] in ("", "\\", "/")
-    return _reading(f"{text[0].lower()}:{'' if rooted else '.'}", _WINDOWS_SEPARATORS.split(text[2:]), windows=True)
+    return _reading(f"{text[0].lower()}:{'' if rooted else '.'}", text[2:], windows=True)
 
 
 def _file_uri_path(rest: str) -> str:
@@ -349,14 +338,15 @@ def _posix_forms(text: str) -> Iterator[PathReading]:
     # WSL and Cygwin mount the drives of Windows there.
     if len(names) > 2 and names[0] in ("mnt", "cygdrive") and _DRIVE.fullmatch(f"{names[1]}:"):
         yield _drive_reading(f"{names[1]}:/{'/'.join(names[2:])}")
-    yield _reading("/", names, windows=False)
+    yield _reading("/", text, windows=False)
     if text.startswith("//"):
-        yield _reading("//", _WINDOWS_SEPARATORS.split(text), windows=True)
+        yield _reading("//", text, windows=True)
     if "\\" in text:
-        yield _reading("/", _WINDOWS_SEPARATORS.split(text), windows=True)
+        yield _reading("/", text, windows=True)
 
 
-def _reading(anchor: str, raw: Sequence[str], *, windows: bool) -> PathReading:
+def _reading(anchor: str, text: str, *, windows: bool) -> PathReading:
+    raw = _WINDOWS_SEPARATORS.split(text) if windows else text.split("/")
     parts = tuple(part for part in raw if part not in ("", "."))
     if ".." not in parts:
         return PathReading(anchor, parts, windows)
