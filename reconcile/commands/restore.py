@@ -33,7 +33,7 @@ from reconcile.core.sides import quoted
 from reconcile.core.stages import is_whole, key_rows
 from reconcile.pipeline.account import now
 from reconcile.pipeline.engine import StreamEngine
-from reconcile.pipeline.gaps import Gap, Unread, about_unread
+from reconcile.pipeline.gaps import finding_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.project import OpenProject
 
@@ -83,7 +83,8 @@ class _Survey:
                 if row.remote is not None and scope.takes_name(row.key, row.path) and self._is_wanted(claim):
                     self._take(row, row.remote, claim)
         for gap in seen.gaps:
-            self._note(gap)
+            self._complete = self._complete and not gap.hides_ours
+            self._findings.append(finding_of(gap, project))
         actions = self._without_clashes(list(self._actions(seen.covered.local)))
         # The partial files of an interrupted restore show that this is the right folder.
         if self._complete and not project.options.allows_empty and not any(action.begun for action in actions):
@@ -108,11 +109,6 @@ class _Survey:
         held = self._project.lost_files()
         if held and not self._project.root_is_gone:
             self._findings.append(make(Code.ROOT_EMPTIED, str(self._project.settings.root), None, held=held))
-
-    def _note(self, gap: Gap) -> None:
-        assert isinstance(gap, Unread), "a store that refuses is an error here"
-        self._complete = self._complete and not gap.hides_ours
-        self._findings.append(about_unread(gap.folder))
 
     def _is_wanted(self, claim: Belonging) -> bool:
         """Whether to restore an object: because a rule matches it, a record names it, or everything is wanted."""

@@ -19,7 +19,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
-from reconcile.pipeline.gaps import Unread, warning_of
+from reconcile.pipeline.gaps import warning_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.roster import gone
 from reconcile.project import OpenProject
@@ -85,7 +85,7 @@ class Catalogue:
     def _judge(self, seen: Inventory) -> None:
         """Warns about everything that was not read."""
         for gap in seen.gaps:
-            self.complete = self.complete and isinstance(gap, Unread) and not gap.hides_ours
+            self.complete = self.complete and not gap.hides_ours
             warning = warning_of(gap)
             if warning:
                 self._listener(Warned(warning))

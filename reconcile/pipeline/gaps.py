@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from reconcile.core.findings import UNCLAIMED_FOLDER, make
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Coverage, FileProblem, LocalFile
 from reconcile.core.rules import AssetMap, minimal_prefixes
+from reconcile.project import OpenProject
 
 
 class Store(Enum):
@@ -34,6 +35,8 @@ class Denied(msgspec.Struct, frozen=True):
     name: str
     error: AccessDenied
     narrower: tuple[str, ...] = ()
+    hides_ours: ClassVar[bool] = True
+    """Anything of the project may be in it."""
 
 
 class Unread(msgspec.Struct, frozen=True):
@@ -60,10 +63,19 @@ def warning_of(gap: Gap) -> str:
     return f"{what} may {'not ' if gap.name else ''}be read, so what depends on it is left: {gap.error.sentence}"
 
 
-def about_unread(folder: LocalFile) -> Finding:
-    problem = folder.problem or FileProblem.UNREADABLE
-    what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
-    return make(what, folder.path, None, why=folder.detail)
+def finding_of(gap: Gap, project: OpenProject) -> Finding:
+    """Returns the finding about a part that was not read."""
+    if isinstance(gap, Unread):
+        problem = gap.folder.problem or FileProblem.UNREADABLE
+        what = UNCLAIMED_FOLDER if problem is FileProblem.UNCLAIMED else Code(problem.value)
+        return make(what, gap.folder.path, None, why=gap.folder.detail)
+    name, char_id = gap.name, None
+    if gap.store is Store.BUCKET:
+        subject = project.bucket.uri(name) if name else str(project.bucket)
+    else:
+        subject = f"{project.settings.records.collection}/{name}" if name else project.stores.records
+        char_id = name or None
+    return make(Code.UNREADABLE_SCOPE, subject, char_id, why=gap.error.sentence)
 
 
 class Extent:

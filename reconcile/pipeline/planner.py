@@ -35,7 +35,7 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.engine import Engine, StreamEngine
-from reconcile.pipeline.gaps import Gap, Store, Unread, about_unread, warning_of
+from reconcile.pipeline.gaps import Denied, Gap, finding_of, warning_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import (
     AgreedMemory,
@@ -151,7 +151,10 @@ class Planning:
         self._agreed.flush()
         sink.copy_from(self._sources, project)
         for gap in seen.gaps:
-            self._leave_unknown(gap, listener)
+            sink.complete = sink.complete and not gap.hides_ours
+            sink.findings.append(finding_of(gap, project))
+            if isinstance(gap, Denied) and not gap.name:
+                listener(Warned(warning_of(gap)))
         has_root = self._judge_root(seen, listener)
         sees_notes = has_root and sink.complete and not scope.asset_types and not scope.paths
         notes = project.noted if sees_notes else ()
@@ -190,24 +193,6 @@ class Planning:
                     f"{path!r} is neither a local file nor in the bucket, and no record names it",
                     hint="`reconcile explain PATH` says what is known of a path, a gs:// URI or a character",
                 )
-
-    def _leave_unknown(self, gap: Gap, listener: Listener) -> None:
-        """Reports a part that was not read. The plan stays complete if that part cannot hold files of the project."""
-        project, sink = self._project, self._sink
-        if isinstance(gap, Unread):
-            sink.complete = sink.complete and not gap.hides_ours
-            sink.findings.append(about_unread(gap.folder))
-            return
-        sink.complete = False
-        name, why = gap.name, gap.error.sentence
-        if not name:
-            listener(Warned(warning_of(gap)))
-        if gap.store is Store.BUCKET:
-            subject, char_id = project.bucket.uri(name) if name else str(project.bucket), None
-        else:
-            subject = f"{project.settings.records.collection}/{name}" if name else project.stores.records
-            char_id = name or None
-        sink.findings.append(make(Code.UNREADABLE_SCOPE, subject, char_id, why=why))
 
     def _judge_root(self, seen: Observed, listener: Listener) -> bool:
         """Whether the local root still has files, if it had any. A root that is gone or was emptied is reported, and
