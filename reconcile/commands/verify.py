@@ -29,7 +29,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.proof import Mode, Reference
 from reconcile.core.rows import Coverage, LocalFile, RemoteObject
 from reconcile.pipeline.account import now
-from reconcile.pipeline.roster import Roster, gone, open_records, read_roster
+from reconcile.pipeline.roster import Roster, open_records, read_roster, warn_if_root_is_gone
 from reconcile.project import OpenProject
 
 GETS = 1000
@@ -133,8 +133,7 @@ class _Proving:
             wanted = {path: key for key, path in paths.items() if path is not None}
             found = self._project.files.lookup(sorted(wanted), anew=self._mode.deep)
             files = {wanted[each.path]: each for each in counted(found, Phase.LISTING, self._listener)}
-            if self._project.root_is_gone:
-                self._listener(Warned(gone(self._project.settings.root)))
+            warn_if_root_is_gone(self._project, self._listener)
         return {key: Meant(files.get(key), agreed.get(key)) for key in keys}
 
     # -- judging --

@@ -21,7 +21,7 @@ from reconcile.core.stages import document_stage, is_whole, key_stage
 from reconcile.pipeline.engine import StreamEngine, groups
 from reconcile.pipeline.gaps import warning_of
 from reconcile.pipeline.inventory import Inventory
-from reconcile.pipeline.roster import gone
+from reconcile.pipeline.roster import warn_if_root_is_gone
 from reconcile.project import OpenProject
 
 
@@ -89,5 +89,4 @@ class Catalogue:
             warning = warning_of(gap)
             if warning:
                 self._listener(Warned(warning))
-        if self._project.root_is_gone:
-            self._listener(Warned(gone(self._project.settings.root)))
+        warn_if_root_is_gone(self._project, self._listener)

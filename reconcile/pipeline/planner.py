@@ -46,7 +46,7 @@ from reconcile.pipeline.reducers import (
     Traced,
     kept_versions,
 )
-from reconcile.pipeline.roster import Roster, gone
+from reconcile.pipeline.roster import Roster, warn_if_root_is_gone
 from reconcile.project import OpenProject
 
 
@@ -209,6 +209,5 @@ class Planning:
                 listener(
                     Warned(f"{root} holds no file that a rule matches; the last run saw {held}: is a drive missing?")
                 )
-        if project.root_is_gone:
-            listener(Warned(gone(root)))
+        warn_if_root_is_gone(project, listener)
         return kept

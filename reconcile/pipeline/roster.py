@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 
 import msgspec
 
@@ -318,11 +317,11 @@ def check_entries(settings: Settings, documents: Iterable[Document]) -> None:
         )
 
 
-def gone(root: Path) -> str:
-    return (
-        f"the local root {root} has disappeared: is a drive missing? It is taken for empty; nothing is deleted"
-        " anywhere, and `reconcile restore` brings its files back"
-    )
+def warn_if_root_is_gone(project: OpenProject, listener: Listener) -> None:
+    """Warns if the local root was found to be missing. To be called after the files were looked at."""
+    if project.root_is_gone:
+        what = f"the local root {project.settings.root} has disappeared: is a drive missing? It is taken for empty;"
+        listener(Warned(f"{what} nothing is deleted anywhere, and `reconcile restore` brings its files back"))
 
 
 def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
