@@ -53,9 +53,8 @@ from reconcile.pipeline.beam_sources import (
     ranges,
 )
 from reconcile.pipeline.beam_steps import GAPS, NOTED, state_row
-from reconcile.pipeline.gaps import Gap
-from reconcile.pipeline.planner import Planning, Survey
-from reconcile.pipeline.reducers import CountedElsewhere
+from reconcile.pipeline.planner import Observed, Planning, Survey
+from reconcile.pipeline.reducers import KeyCounts
 from reconcile.pipeline.roster import Roster, check_entries, open_records, read_roster
 from reconcile.project import OpenProject
 
@@ -95,29 +94,15 @@ class Results(msgspec.Struct, frozen=True):
         kept.write("noted", self.noted)
 
 
-class BeamInventory(msgspec.Struct, frozen=True):
-    """The knowledge of a planning on Beam, at its beginning and at its end; the counterpart of ``Inventory``."""
-
-    roster: Roster
-    context: Context
-    gaps: tuple[Gap, ...] = ()
-    files: int = 0
-
-    @property
-    def covered(self) -> Context:
-        """The context of the document stage, which says what was read completely."""
-        return self.context
-
-
-def opened(project: OpenProject, listener: Listener, refused: AccessDenied | None = None) -> BeamInventory:
+def opened(project: OpenProject, listener: Listener, refused: AccessDenied | None = None) -> Observed:
     """Begins a planning: reads the names of the records and the local database. If no record may be read, the names
     are unknown; ``refused`` says that this is known already. Raises as ``Inventory`` does."""
     read = lambda: read_roster(project, Scope(), listener, partial=True, whole=False, refused=refused)  # noqa: E731
     roster, context = open_records(project, Scope(), listener, read, whole=False)
-    return BeamInventory(roster, msgspec.structs.replace(context, trace=frozenset()))
+    return Observed(roster, msgspec.structs.replace(context, trace=frozenset()))
 
 
-def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Listener) -> Survey:
+def finished(project: OpenProject, seen: Observed, kept: Kept, listener: Listener) -> Survey:
     """Makes the plan from what was written. Raises the error of a part that could not be read, UsageError for an
     inventory report that is not whole, StoreError if what was written cannot be read, and as ``check_entries``."""
     found, report, roster = noted(kept.lines("noted")), project.inventory_report, seen.roster
@@ -133,7 +118,8 @@ def finished(project: OpenProject, seen: BeamInventory, kept: Kept, listener: Li
     with Spill(project.options.memory, project.spill_folder) as spill:
         totals = counted(kept.lines("counted"))
         gaps = (*roster.refused, *gaps_of(kept.lines("gaps")))
-        outcome = Planning(project, (), spill, counts=CountedElsewhere(totals.in_step, totals.objects))
+        counts = KeyCounts(tallied=False, in_step=totals.in_step, objects=totals.objects)
+        outcome = Planning(project, (), spill, counts)
         outcome.take_all(rows_of(kept.lines("rows")))
         known = msgspec.structs.replace(seen, roster=roster, gaps=gaps, files=totals.files)
         return outcome.survey(known, listener)
@@ -235,7 +221,7 @@ def survey(
 
 def _run(
     project: OpenProject,
-    seen: BeamInventory,
+    seen: Observed,
     folders: Sequence[Path],
     options: PipelineOptions,
     base: str,
@@ -258,7 +244,7 @@ def _run(
 def inputs_of(
     pipeline: beam.Pipeline,
     project: OpenProject,
-    seen: BeamInventory,
+    seen: Observed,
     folders: Sequence[Path],
     kept: Kept,
     *,

@@ -17,11 +17,11 @@ from __future__ import annotations
 import datetime
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
-from typing import Protocol
 
 import msgspec
 
 from reconcile.adapters.sorting import Spill
+from reconcile.core import plan as plans
 from reconcile.core.changes import Code
 from reconcile.core.context import Context
 from reconcile.core.cost import Estimate, Usage, seconds_for
@@ -39,7 +39,6 @@ from reconcile.pipeline.gaps import Denied, Gap, finding_of, warning_of
 from reconcile.pipeline.inventory import Inventory
 from reconcile.pipeline.reducers import (
     AgreedMemory,
-    CountedElsewhere,
     KeyCounts,
     PlanSink,
     Tallies,
@@ -86,7 +85,8 @@ def survey(
         for char_id, group in engine.group(passed, last=seen.records()):
             whole = group if shortcut is None else shortcut.completed(group)
             outcome.take_all(document_stage(char_id, whole, seen.covered))
-        return _estimated(project, outcome.survey(seen, listener), before)
+        observed = Observed(seen.roster, seen.covered, seen.gaps, seen.files)
+        return _estimated(project, outcome.survey(observed, listener), before)
 
 
 def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
@@ -97,27 +97,20 @@ def _estimated(project: OpenProject, found: Survey, before: Usage) -> Survey:
     return msgspec.structs.replace(found, plan=msgspec.structs.replace(found.plan, estimate=estimate))
 
 
-class Observed(Protocol):
-    """The knowledge of an ``Inventory`` after everything was read."""
+class Observed(msgspec.Struct, frozen=True):
+    """What a planning knows of the worlds: at its end the ``gaps``, the number of ``files`` that a rule matches, and
+    the context of the document stage, which says what was read completely."""
 
-    @property
-    def roster(self) -> Roster: ...
-    @property
-    def context(self) -> Context: ...
-    @property
-    def covered(self) -> Context: ...
-    @property
-    def gaps(self) -> tuple[Gap, ...]: ...
-    @property
-    def files(self) -> int: ...
+    roster: Roster
+    context: Context
+    gaps: tuple[Gap, ...] = ()
+    files: int = 0
 
 
 class Planning:
     """The reducers of a planning, from which the survey is made at the end."""
 
-    def __init__(
-        self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts | CountedElsewhere
-    ) -> None:
+    def __init__(self, project: OpenProject, trace: Collection[str], spill: Spill, counts: KeyCounts) -> None:
         self._project = project
         self._sink = PlanSink()
         self._counts = counts
@@ -149,7 +142,6 @@ class Planning:
         scope."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
-        sink.copy_from(self._sources, project)
         for gap in seen.gaps:
             sink.complete = sink.complete and not gap.hides_ours
             sink.findings.append(finding_of(gap, project))
@@ -158,7 +150,7 @@ class Planning:
         has_root = self._judge_root(seen, listener)
         sees_notes = has_root and sink.complete and not scope.asset_types and not scope.paths
         notes = project.noted if sees_notes else ()
-        project.found_done(self._traced.done(notes, seen.roster.documents, seen.covered, self._counts.pending))
+        project.found_done(self._traced.done(notes, seen.roster.documents, seen.context, self._counts.pending))
         self._check_paths(scope)
         if not scope.char_ids and seen.roster.ids_known:
             project.state.remember_characters(seen.roster.known_ids)
@@ -170,8 +162,17 @@ class Planning:
         tallies = self._counts.totals()
         in_step = sum(tally.in_step for tally in tallies.values())
         report = project.inventory_report
-        as_of = AsOf(None if report is None else report.taken, seen.roster.as_of)
-        plan = sink.plan(project.origin, scope, in_step=in_step, objects=self._counts.objects, as_of=as_of)
+        plan = plans.build(
+            self._sources.copied(project, sink.changes),
+            sink.findings,
+            project.origin,
+            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+            complete=sink.complete,
+            scope=scope,
+            in_step=in_step,
+            objects_in_scope=self._counts.objects,
+            as_of=AsOf(None if report is None else report.taken, seen.roster.as_of),
+        )
         differing = {each.subject for each in plan.findings if each.code is Code.CONTENT_CONFLICT}
         facts, conflicts = self._traced.of(self._trace), self._traced.of(differing)
         return Survey(plan, tallies, facts, seen.roster.known_ids, conflicts)

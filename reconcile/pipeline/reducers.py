@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
-from reconcile.core import plan as plans
 from reconcile.core.catalogue import AssetState
 from reconcile.core.changes import Change, Code, Finding, SetField, is_object
 from reconcile.core.context import Context
@@ -15,11 +13,9 @@ from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import make
 from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
-from reconcile.core.plan import AsOf, Origin, Plan, Scope
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream
 from reconcile.core.status import Tally
 from reconcile.core.way import title_of
-from reconcile.pipeline.copying import CopySources
 from reconcile.ports import AgreedStates
 from reconcile.project import OpenProject
 
@@ -30,39 +26,22 @@ _ALL = (None, None)
 
 
 class PlanSink:
-    """Collects changes and findings, and makes the plan from them at the end."""
+    """Collects changes and findings."""
 
     streams = (Stream.CHANGE, Stream.FINDING)
 
     def __init__(self) -> None:
-        self._changes: list[Change] = []
+        self.changes: list[Change] = []
         self.findings: list[Finding] = []
         self.complete = True
         """Whether all that belongs to the project could be read."""
 
     def take(self, row: Row) -> None:
         if row.stream is Stream.CHANGE:
-            self._changes.append(row.value)
+            self.changes.append(row.value)
         else:
             self.findings.append(row.value)
             self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
-
-    def copy_from(self, sources: CopySources, project: OpenProject) -> None:
-        """Turns uploads into copies if their content is in the bucket already."""
-        self._changes = sources.copied(project, self._changes)
-
-    def plan(self, origin: Origin, scope: Scope, *, in_step: int, objects: int, as_of: AsOf) -> Plan:
-        return plans.build(
-            self._changes,
-            self.findings,
-            origin,
-            created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            complete=self.complete,
-            scope=scope,
-            in_step=in_step,
-            objects_in_scope=objects,
-            as_of=as_of,
-        )
 
 
 class KeyCounts:
@@ -70,19 +49,19 @@ class KeyCounts:
 
     A key is in step if both sides are right and nothing is planned for it: neither an upload nor a change to a record
     that needs it. A key that a record may need is ``pending`` when the key stage tallies it, and is held until the
-    documents have been judged.
+    documents have been judged. What was counted elsewhere, as by the workers of Beam, is given at the beginning.
     """
 
     streams = (Stream.TALLY, Stream.MARK, Stream.CHANGE)
 
-    def __init__(self, *, tallied: bool = True) -> None:
+    def __init__(self, *, tallied: bool = True, in_step: int = 0, objects: int = 0) -> None:
         self._tallied = tallied
-        self._tallies: Tallies = defaultdict(Tally)
+        self._tallies: Tallies = defaultdict(Tally, {_ALL: Tally(in_step=in_step)} if in_step else {})
         self._open: list[KeyTally] = []
         self._to_do: set[str] = set()
         self._unsettled: set[str] = set()
         self._unwanted: set[str] = set()
-        self.objects = 0
+        self.objects = objects
 
     @property
     def held(self) -> int:
@@ -144,24 +123,6 @@ class KeyCounts:
         if row.wanted and row.key not in self._unwanted:
             tally.keys += 1
             tally.in_step += in_step
-
-
-class CountedElsewhere:
-    """The counts of all keys together, made elsewhere: by the workers of Beam."""
-
-    streams: tuple[Stream, ...] = ()
-    pending: frozenset[str] = frozenset()
-
-    def __init__(self, in_step: int, objects: int) -> None:
-        self._tally = Tally(in_step=in_step)
-        self.objects = objects
-
-    def take(self, row: Row) -> None:
-        """Ignores the row."""
-
-    def totals(self) -> Tallies:
-        """Returns one tally, in which only the number of keys in step is known."""
-        return {_ALL: self._tally}
 
 
 class AgreedMemory:
