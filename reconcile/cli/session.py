@@ -29,7 +29,8 @@ from reconcile.core.events import Listener, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report, remaining
 from reconcile.core.size import parse_size
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.survey import Survey
 from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 from reconcile.views import json

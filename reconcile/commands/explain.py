@@ -34,8 +34,9 @@ from reconcile.core.rules import Ownership, Reading
 from reconcile.core.size import many
 from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import read_roster
+from reconcile.pipeline.survey import Survey
 from reconcile.project import OpenProject
 
 FORMAT = "reconcile.explain/1"

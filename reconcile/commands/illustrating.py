@@ -12,7 +12,7 @@ from reconcile.commands.report import CharacterState
 from reconcile.core.changes import Replace, Upload
 from reconcile.core.errors import ReconcileError
 from reconcile.core.rows import RemoteObject
-from reconcile.pipeline.planner import Survey
+from reconcile.pipeline.survey import Survey
 from reconcile.project import OpenProject
 
 MOST = 200

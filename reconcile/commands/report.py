@@ -15,7 +15,7 @@ from reconcile.core.changes import Change, Severity
 from reconcile.core.plan import Plan
 from reconcile.core.rows import LocalFile, RemoteObject
 from reconcile.core.status import StatusRow, Sync
-from reconcile.pipeline.planner import Survey
+from reconcile.pipeline.survey import Survey
 
 CharId: TypeAlias = str | None
 

@@ -16,7 +16,7 @@ from reconcile.core.plan import Plan, Scope, Stores, Summary
 from reconcile.core.report import remaining
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, NO_CHARACTER, StatusRow, StatusTable, Sync, Tally
-from reconcile.pipeline.planner import Survey
+from reconcile.pipeline.survey import Survey
 
 REPORT_FORMAT = "reconcile.report/1"
 By = Literal["type", "character"]

@@ -50,7 +50,8 @@ from reconcile.core.watching import (
     scope_of,
 )
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.survey import Survey
 from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import MEMORY, RunOptions
 

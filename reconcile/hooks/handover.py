@@ -29,8 +29,9 @@ from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
 from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
 from reconcile.pipeline.roster import known_owners
+from reconcile.pipeline.survey import Survey
 from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 

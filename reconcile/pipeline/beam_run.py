@@ -53,9 +53,9 @@ from reconcile.pipeline.beam_sources import (
     ranges,
 )
 from reconcile.pipeline.beam_steps import GAPS, NOTED, state_row
-from reconcile.pipeline.planner import Observed, Planning, Survey
 from reconcile.pipeline.reducers import KeyCounts
 from reconcile.pipeline.roster import Roster, check_entries, open_records, read_roster
+from reconcile.pipeline.survey import Observed, Planning, Survey
 from reconcile.project import OpenProject
 
 

@@ -24,7 +24,8 @@ from reconcile.core.rows import FileProblem
 from reconcile.core.rules import AssetMap, AssetRule, Many
 from reconcile.core.way import Entries
 from reconcile.pipeline.executor import execute
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.survey import Survey
 from reconcile.project import OpenProject
 from reconcile.run_options import RunOptions
 from tests.kit.fakes import FakeFile, Files, Journals, LocalDb, Memory, Objects, Records

@@ -22,7 +22,7 @@ from reconcile.core.rows import FileProblem
 from reconcile.core.rows import World as RecordWorld
 from reconcile.core.stages.explode import explode
 from reconcile.core.status import Sync
-from reconcile.pipeline.planner import Survey
+from reconcile.pipeline.survey import Survey
 from tests.kit.world import World, codes, kinds, outcomes, sets, titled, windows
 
 KEY = "characters/rem.png"

@@ -45,7 +45,8 @@ from reconcile.core.rows import (
 )
 from reconcile.core.way import Titled
 from reconcile.pipeline.engine import StreamEngine
-from reconcile.pipeline.planner import Survey, survey
+from reconcile.pipeline.planner import survey
+from reconcile.pipeline.survey import Survey
 from tests.kit.engines import DictionaryEngine
 from tests.kit.search import sparingly
 from tests.kit.small_project import make_project
