@@ -20,14 +20,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
-    from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
+    from typing import Any, Literal, TypeAlias, overload
 
     from reconcile.hooks.errors import NotUploaded
-    from reconcile.hooks.types import Same, Uploading
+    from reconcile.hooks.types import P, R, Uploading
     from reconcile.hooks.watching import Watching
 
-    P = ParamSpec("P")
-    R = TypeVar("R")
     Folder: TypeAlias = str | os.PathLike[str] | None
     CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None] | None
     OnError: TypeAlias = Literal["raise", "warn", "queue"]
@@ -96,7 +94,9 @@ def sync_upsert(
 
 
 @overload
-def sync_upsert(*, on_error: OnError = "raise", project: Folder = None) -> Same: ...  # noqa: F811
+def sync_upsert(  # noqa: F811
+    *, on_error: OnError = "raise", project: Folder = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
 def sync_upsert(  # noqa: F811

@@ -15,15 +15,10 @@ Rest = TypeVarTuple("Rest")
 PathT = TypeVar("PathT", bound=str | os.PathLike[str])
 UriT = TypeVar("UriT")
 Later: TypeAlias = Callable[P, Coroutine[Any, Any, R]]
+Paths: TypeAlias = list[PathT] | tuple[PathT, ...]
 Pair: TypeAlias = tuple[PathT, UriT]
 Pairs: TypeAlias = list[tuple[PathT, UriT]]
 Gaps: TypeAlias = list[tuple[PathT | None, UriT | None]]
-
-
-class Same(Protocol):
-    """A decorator that leaves the type of a function as it is."""
-
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
 
 class Uploading(Protocol[UriT]):
@@ -34,13 +29,11 @@ class Uploading(Protocol[UriT]):
     @overload
     def __call__(self, f: Callable[P, PathT | None], /) -> Callable[P, Pair[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, f: Callable[P, list[PathT]], /) -> Callable[P, Pairs[PathT, UriT]]: ...
+    def __call__(self, f: Callable[P, Paths[PathT]], /) -> Callable[P, Pairs[PathT, UriT]]: ...  # type: ignore[overload-overlap]
     @overload
-    def __call__(self, f: Callable[P, list[PathT] | None], /) -> Callable[P, Pairs[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
+    def __call__(self, f: Callable[P, Paths[PathT] | None], /) -> Callable[P, Pairs[PathT, UriT] | None]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, f: Callable[P, list[PathT | None]], /) -> Callable[P, Gaps[PathT, UriT]]: ...
-    @overload
-    def __call__(self, f: Callable[P, tuple[PathT, ...]], /) -> Callable[P, Pairs[PathT, UriT]]: ...  # type: ignore[overload-overlap]
     @overload
     def __call__(self, f: Callable[P, tuple[PathT, *Rest]], /) -> Callable[P, tuple[PathT, UriT, *Rest]]: ...
     @overload
@@ -52,13 +45,11 @@ class Uploading(Protocol[UriT]):
     @overload
     def __call__(self, f: Later[P, PathT | None], /) -> Later[P, Pair[PathT, UriT] | None]: ...
     @overload
-    def __call__(self, f: Later[P, list[PathT]], /) -> Later[P, Pairs[PathT, UriT]]: ...
+    def __call__(self, f: Later[P, Paths[PathT]], /) -> Later[P, Pairs[PathT, UriT]]: ...
     @overload
-    def __call__(self, f: Later[P, list[PathT] | None], /) -> Later[P, Pairs[PathT, UriT] | None]: ...
+    def __call__(self, f: Later[P, Paths[PathT] | None], /) -> Later[P, Pairs[PathT, UriT] | None]: ...
     @overload
     def __call__(self, f: Later[P, list[PathT | None]], /) -> Later[P, Gaps[PathT, UriT]]: ...
-    @overload
-    def __call__(self, f: Later[P, tuple[PathT, ...]], /) -> Later[P, Pairs[PathT, UriT]]: ...
     @overload
     def __call__(self, f: Later[P, tuple[PathT, *Rest]], /) -> Later[P, tuple[PathT, UriT, *Rest]]: ...
     @overload

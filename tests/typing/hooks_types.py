@@ -49,6 +49,16 @@ def pair() -> tuple[Path, Path]:
     raise NotImplementedError
 
 
+@auto_upload_to_gcs()
+def perhaps_several() -> tuple[Path, ...] | None:
+    raise NotImplementedError
+
+
+@auto_upload_to_gcs(on_error="queue")
+async def later_perhaps_several() -> list[Path] | None:
+    raise NotImplementedError
+
+
 @auto_upload_to_gcs(on_error="queue")
 def with_metadata(char_id: str) -> tuple[Path, dict[str, int]]:
     raise NotImplementedError
@@ -82,6 +92,7 @@ assert_type(perhaps("rem"), tuple[str, str | None] | None)
 assert_type(several("rem"), list[tuple[Path, str]])
 assert_type(takes("rem"), list[tuple[Path | None, str | None]])
 assert_type(pair(), list[tuple[Path, str]])
+assert_type(perhaps_several(), list[tuple[Path, str]] | None)
 assert_type(with_metadata("rem"), tuple[Path, str | None, dict[str, int]])
 assert_type(Workflow().render("rem"), tuple[str, str])
 
@@ -118,6 +129,7 @@ async def main() -> None:
     assert_type(await later_with_metadata("rem"), tuple[str, str, int, bytes])
     assert_type(await later_several("rem"), list[tuple[str, str]])
     assert_type(await later_takes("rem"), list[tuple[str | None, str | None]])
+    assert_type(await later_perhaps_several(), list[tuple[Path, str | None]] | None)
     task: Coroutine[Any, Any, tuple[str, str]] = later("rem")
     await task
     assert_type(await upsert_later("rem", {}), int)
