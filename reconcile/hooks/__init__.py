@@ -78,13 +78,13 @@ def auto_upload_to_gcs(  # noqa: F811
 
     Raises UsageError at decoration for a generator function, or options that do not fit.
     """
-    from reconcile.hooks.errors import HookOptions
-    from reconcile.hooks.wrapping import UPLOADING, uploading
+    from reconcile.hooks.errors import UPLOADING, HookOptions
+    from reconcile.hooks.wrapping import Wrapper
 
-    options = HookOptions(on_error, project, UPLOADING)
     if callable(asset_type):  # the decorator without parentheses
-        return uploading(None, char_id, options)(asset_type)
-    return uploading(asset_type, char_id, options)
+        return Wrapper(asset_type, HookOptions(UPLOADING, on_error, project, None, char_id))
+    options = HookOptions(UPLOADING, on_error, project, asset_type, char_id)
+    return lambda function: Wrapper(function, options)
 
 
 @overload
@@ -107,11 +107,11 @@ def sync_upsert(  # noqa: F811
     The function runs first, and what it returns or raises is passed on. Then the character is brought in step, and the
     fields of its record get the URIs of the upserted files. ``on_error`` and ``project`` as in ``auto_upload_to_gcs``.
     """
-    from reconcile.hooks.errors import HookOptions
-    from reconcile.hooks.wrapping import SYNCING, syncing
+    from reconcile.hooks.errors import SYNCING, HookOptions
+    from reconcile.hooks.wrapping import Wrapper
 
-    wrap = syncing(HookOptions(on_error, project, SYNCING))
-    return wrap if upsert_asset is None else wrap(upsert_asset)
+    options = HookOptions(SYNCING, on_error, project)
+    return Wrapper(upsert_asset, options) if upsert_asset is not None else lambda function: Wrapper(function, options)
 
 
 def update_firestore_gcs_path(char_id: str, title: str, field: str, uri: str, *, project: Folder = None) -> bool:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from reconcile.core.errors import ReconcileError, UsageError
+from reconcile.core.pattern import CHAR_ID
 from reconcile.hooks.errors import LOGGER
 
 CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
@@ -19,14 +20,13 @@ Answer: TypeAlias = tuple[dict[str, str], dict[str, ReconcileError]]
 """The result of a call, by the names that the call gave the files: the URIs of those that are in the cloud, and why the
 others are not, or why their record is not in step."""
 
-CHAR_ID = "char_id"
-
 
 class Call(msgspec.Struct, frozen=True):
     """A finished call of a workflow function: its files, as it named them, and what it knows about them.
 
     For an upsert, ``asset`` has the texts of the upserted map and ``fields`` pairs of a field and its file; then
-    everything of the character is brought in step, not only these files.
+    everything of the character is brought in step, not only these files. ``wrong`` says why something that was returned
+    beside the files is none.
     """
 
     files: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class Call(msgspec.Struct, frozen=True):
     asset_type: str | None = None
     asset: dict[str, str] | None = None
     fields: tuple[tuple[str, str], ...] = ()
+    wrong: dict[str, ReconcileError] = {}
 
     @property
     def is_upsert(self) -> bool:
@@ -82,7 +83,9 @@ class Returned:
         self._shape = shape
         self.paths = tuple(text for _, text in self._given if text)
         strange = [each for each, text in self._given if text is None]
-        self.wrong = {"what was made": _error(function, strange[0], " among its paths")} if strange else {}
+        self.wrong: dict[str, ReconcileError] = (
+            {"what was made": _error(function, strange[0], " among its paths")} if strange else {}
+        )
 
     def with_uris(self, uris: Mapping[str, str]) -> Any:
         """Returns the value with a URI next to each path: None for a gap, and for a path that has none."""

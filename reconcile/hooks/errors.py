@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 
-from reconcile.core.errors import ReconcileError, UsageError, as_ours
+from reconcile.core.errors import ReconcileError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Any
 
+UPLOADING = "auto_upload_to_gcs"
+SYNCING = "sync_upsert"
 QUEUE = "queue"
 LOGGER = "reconcile.hooks"
 
@@ -36,7 +38,7 @@ class NotUploaded(ReconcileError):
 
 
 class HookOptions:
-    """The behaviour of a hook when the cloud fails, and how long it waits, in seconds."""
+    """What a decorator of this name was given, and how long its calls wait for the cloud, in seconds."""
 
     lock = 600.0
     """For another run to end; 5 with ``queue``."""
@@ -48,48 +50,46 @@ class HookOptions:
     rest = 30.0
     """After a queued hand-over has failed, before another one is tried."""
 
-    def __init__(self, on_error: str, project: str | os.PathLike[str] | None, hook: str = "", **seconds: float) -> None:
-        """Raises UsageError for an ``on_error`` that does not exist. ``hook`` is the name of the hook that it was given
-        to."""
+    def __init__(
+        self,
+        name: str,
+        on_error: str,
+        project: str | os.PathLike[str] | None,
+        asset_type: str | None = None,
+        char_id: Callable[[Mapping[str, Any]], str | None] | None = None,
+        **seconds: float,
+    ) -> None:
+        """Raises UsageError for options that cannot be right."""
         if on_error not in ("raise", "warn", QUEUE):
-            raise UsageError(f"{hook}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
+            raise UsageError(f"{name}: on_error is {on_error!r}", hint="give 'raise', 'warn' or 'queue'")
+        if char_id is not None and not callable(char_id):
+            raise UsageError(
+                f"@{name}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
+            )
+        self.name = name
         self.on_error = on_error
         self.project = None if project is None else os.fspath(project)
+        self.asset_type = asset_type
+        self.char_id = char_id
         if on_error == QUEUE:
             self.lock = 5.0
         vars(self).update(seconds)
 
-    def guarded(
-        self, work: Callable[[], tuple[dict[str, str], dict[str, ReconcileError]]], result: Any, name: str
-    ) -> dict[str, str]:
-        """Does the work and returns the URIs, by path. ``result`` is what the function of the workflow returned, and
-        ``name`` its name in a message if no single file is to blame. Raises NotUploaded if something failed and
-        ``on_error`` is ``raise``; otherwise reports it."""
-        uris: dict[str, str] = {}
-        try:
-            uris, problems = work()
-        except Exception as error:  # noqa: BLE001 whatever fails, the caller must get what the workflow made
-            problems = {name: as_ours(error)}
-        if not problems:
-            return uris
+    def report(self, problems: dict[str, ReconcileError], uris: dict[str, str], result: Any) -> None:
+        """Tells the workflow what did not arrive, and why. Raises NotUploaded if ``on_error`` is ``raise``."""
         (path, cause), *others = problems.items()
         failure = NotUploaded(cause, path, uris, result)
         with contextlib.suppress(ImportError):  # at the very end of the program nothing can be imported any more
-            self._tell(failure, [error for _, error in others])
+            import logging
+            import warnings
+
+            logger = logging.getLogger(LOGGER)
+            for _, error in others:  # NotUploaded has room for one cause
+                logger.warning("%s", error.sentence)
+            # Without a handler, logging would write to stderr, where the warning already is.
+            if self.on_error == QUEUE or (self.on_error == "warn" and logger.hasHandlers()):
+                logger.warning("%s", failure.sentence)
+            if self.on_error == "warn":
+                warnings.warn(failure.sentence, stacklevel=4)
         if self.on_error == "raise":
             raise failure from cause
-        return uris
-
-    def _tell(self, failure: NotUploaded, others: list[ReconcileError]) -> None:
-        """Logs, or warns of, the errors that are not raised: NotUploaded has room for one cause."""
-        import logging
-        import warnings
-
-        logger = logging.getLogger(LOGGER)
-        for error in others:
-            logger.warning("%s", error.sentence)
-        # Without a handler, logging would write to stderr, where the warning already is.
-        if self.on_error == QUEUE or (self.on_error == "warn" and logger.hasHandlers()):
-            logger.warning("%s", failure.sentence)
-        if self.on_error == "warn":
-            warnings.warn(failure.sentence, stacklevel=5)

@@ -65,7 +65,7 @@ class Handover:
         self.settings = settings
         self.outbox = Outbox(settings.project)
         self.notes: dict[str, Note] = {}
-        self.refused: dict[str, ReconcileError] = {}
+        self.refused = dict(call.wrong)
         for name in call.files:
             try:
                 self.notes[name] = self._note_of(name)

@@ -33,7 +33,7 @@ def hand_over(call: Call, options: HookOptions) -> Answer:
     """Hands over the files and fields of a call, and returns the result. Raises ConfigError and UsageError if there is
     no project for it, or its rules are invalid."""
     if not call.files and not call.is_upsert:
-        return {}, {}
+        return {}, call.wrong
     handover = Handover(call, settings_of(options.project, call.files))
     if call.fields and not handover.title.strip():
         key = handover.settings.entry_key
@@ -64,7 +64,8 @@ def _answer(handover: Handover, options: HookOptions) -> Answer:
         hint = _TAKEN_UP_ALONE
     if apart.is_needed():
         try:
-            return apart.call(hand_over, handover.call, options)
+            # What the call has been read by stays here: a function may not be picklable.
+            return apart.call(hand_over, handover.call, HookOptions(options.name, options.on_error, options.project))
         except OSError as error:
             outbox.add(handover.notes.values())  # whatever ``on_error`` is, because nobody may call again
             told = f"this process cannot do it itself, and no other could be started: {error}"

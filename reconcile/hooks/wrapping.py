@@ -1,6 +1,6 @@
 """Decorated functions, which can be called, bound, inspected and sent to a process pool like the functions in them.
 
-The hooks that are called after a function are here, too. What they need is imported when the function has returned.
+What is done after a call needs more modules, which are imported when the function has returned.
 """
 
 from __future__ import annotations
@@ -10,44 +10,52 @@ import os
 import sys
 from types import MethodType
 
-from reconcile.core.errors import UsageError
+from reconcile.core.errors import UsageError, as_ours
 from reconcile.core.portable import pickled
+from reconcile.hooks.errors import UPLOADING
 
 # What is imported here costs each start of a workflow time, even if it calls no decorated function.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import CodeType
-    from typing import Any, Self, TypeAlias
+    from typing import Any, Self
 
-    from reconcile.hooks.calls import Answer, CharacterOf, Returned
+    from reconcile.hooks.calls import Returned
     from reconcile.hooks.errors import HookOptions
 
-    Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-    Hook: TypeAlias = Callable[[Callable[..., Any], tuple[Any, ...], dict[str, Any], Any], Any]
-    """Called with the function, its arguments by position and by name, and what it returned; returns what the caller
-    gets."""
-
-UPLOADING = "auto_upload_to_gcs"
-SYNCING = "sync_upsert"
 # As in inspect, where they are CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
 
 
 class Wrapper:
-    """A function and the hook that is called after it. It is a class because a plain function could not be pickled:
-    pickle would look it up by the name of the function in it, although it may be bound to another name or module.
+    """A function and the options of the hook that is called after it. It is a class because a plain function could not
+    be pickled: pickle would look it up by the name of the function in it, although it may be bound to another name or
+    module.
     """
 
     __defaults__ = None
     __kwdefaults__ = None
 
-    def __init__(self, function: Callable[..., Any], hook: Hook) -> None:
-        self.__name__ = self.__qualname__ = name_of(function)
+    def __init__(self, function: Any, options: HookOptions) -> None:
+        """Raises UsageError for what cannot be decorated."""
+        if not callable(function):
+            below = " below @classmethod" if isinstance(function, classmethod) else ""
+            raise UsageError(
+                f"@{options.name} was given {type(function).__name__}, which is not a function",
+                hint=f"write @{options.name}(…){below} right above the function",
+            )
+        if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
+            raise UsageError(
+                f"@{options.name}: {_name_of(function)} is a generator function, so there is no one moment at which its"
+                " files are done",
+                hint="decorate a function that returns the list of paths",
+            )
+        self.__name__ = self.__qualname__ = _name_of(function)
         functools.update_wrapper(self, function)
         # Set afterwards, because the function may itself be a Wrapper, with attributes of the same names.
         self._function = function
-        self._hook = hook
+        self._options = options
 
     @property
     def __code__(self) -> CodeType:
@@ -58,14 +66,45 @@ class Wrapper:
         value = self._function(*args, **kwargs)
         if hasattr(value, "__await__"):
             return self._later(args, kwargs, value)
-        return self._hook(self._function, args, kwargs, value)
+        return self._after(args, kwargs, value)
 
     async def _later(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Awaitable[Any]) -> Any:
         made = await value
 
         from reconcile.hooks.aside import aside
 
-        return await aside(lambda: self._hook(self._function, args, kwargs, made))
+        return await aside(lambda: self._after(args, kwargs, made))
+
+    def _after(self, args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Any:
+        """Hands over what a call that returned this value made or upserted, and returns what its caller gets. Since the
+        function has returned, nothing that fails here may lose what it made. Raises NotUploaded."""
+        function, options = self._function, self._options
+        uploads, name = options.name == UPLOADING, _name_of(function)
+        if uploads and value is None:
+            return None
+        whole = f"what {name} {'made' if uploads else 'was given'}"  # in messages, if no single file is to blame
+        if uploads and isinstance(value, str | os.PathLike):
+            whole = os.fspath(value)
+        returned: Returned | None = None
+        uris: dict[str, str] = {}
+        try:
+            from reconcile.hooks.calls import Call, arguments, character, read, upserted
+            from reconcile.hooks.waiting import hand_over
+
+            if uploads:
+                returned = read(value, name)
+                owner = character(arguments(function, args, kwargs), options.char_id, name) if returned.paths else None
+                call = Call(returned.paths, owner, options.asset_type, wrong=returned.wrong)
+            else:
+                call = upserted(arguments(function, args, kwargs), name)
+            uris, problems = hand_over(call, options)
+        except Exception as error:  # noqa: BLE001 whatever fails, the caller must get what the workflow made
+            problems = {whole: as_ours(error)}
+        if problems:
+            options.report(problems, uris, value)
+        if not uploads:
+            return value
+        return (value, None) if returned is None else returned.with_uris(uris)
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -80,16 +119,16 @@ class Wrapper:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickles the name under which it is found; if there is none, its function and its hook."""
-        hook, module, name = pickled(self._hook), self.__module__, self.__qualname__
-        if _looked_up(module, name) is not self:
-            if hook is not None and pickled(self._function) is not None:
-                return Wrapper, (self._function, self._hook)
-            module, name = self._place()
-        return _named, (module, name, hook)
+        """Pickles its function and its options; if one of them cannot be pickled, the name under which it is found."""
+        options = pickled(self._options)
+        if options is not None and pickled(self._function) is not None:
+            return Wrapper, (self._function, self._options)
+        return _named, (*self._place(), options)
 
     def _place(self) -> tuple[str, str]:
         """Returns the module and the name under which it is found. Raises PicklingError if there are none."""
+        if _looked_up(self.__module__, self.__qualname__) is self:
+            return self.__module__, self.__qualname__
         for module in (self.__module__, "__main__", *sys.modules):
             for name, value in list(vars(sys.modules.get(module, sys)).items()):
                 if value is self:
@@ -102,19 +141,16 @@ class Wrapper:
         )
 
 
-def _named(module: str, name: str, hook: bytes | None) -> Any:
+def _named(module: str, name: str, options: bytes | None) -> Any:
     """Unpickles: returns the decorated function of that name in this process, wrapped here if it is not yet."""
     import importlib
+    import pickle
 
     importlib.import_module(module)
     found = _looked_up(module, name)
     if found is None:
         raise AttributeError(f"module {module!r} has no decorated function {name!r}")
-    if isinstance(found, Wrapper) or hook is None:
-        return found
-    import pickle
-
-    return Wrapper(found, pickle.loads(hook))
+    return found if isinstance(found, Wrapper) or options is None else Wrapper(found, pickle.loads(options))
 
 
 def _looked_up(module: str, name: str) -> Any:
@@ -124,78 +160,7 @@ def _looked_up(module: str, name: str) -> Any:
     return found
 
 
-def uploading(asset_type: str | None, char_id: CharacterOf | None, options: HookOptions) -> Decorator:
-    """Returns the decorator that uploads what a function returns. Raises UsageError for options that cannot be
-    right."""
-    if char_id is not None and not callable(char_id):
-        raise UsageError(
-            f"@{UPLOADING}: char_id is {char_id!r}", hint="give a function of the call's arguments, or leave it out"
-        )
-    hook = functools.partial(_upload, asset_type=asset_type, char_id=char_id, options=options)
-    return functools.partial(_wrapped, hook=hook, decorator=UPLOADING)
-
-
-def syncing(options: HookOptions) -> Decorator:
-    """Returns the decorator that brings the cloud in step after an upsert."""
-    return functools.partial(_wrapped, hook=functools.partial(_sync, options=options), decorator=SYNCING)
-
-
-def _wrapped(function: Any, hook: Hook, decorator: str) -> Callable[..., Any]:
-    """Returns the decorated function. Raises UsageError for what cannot be decorated."""
-    if not callable(function):
-        below = " below @classmethod" if isinstance(function, classmethod) else ""
-        raise UsageError(
-            f"@{decorator} was given {type(function).__name__}, which is not a function",
-            hint=f"write @{decorator}(…){below} right above the function",
-        )
-    if _flags(function) & (_GENERATOR | _ASYNC_GENERATOR):
-        raise UsageError(
-            f"@{decorator}: {name_of(function)} is a generator function, so there is no one moment at which its files"
-            " are done",
-            hint="decorate a function that returns the list of paths",
-        )
-    return Wrapper(function, hook)
-
-
-def _upload(
-    function: Any, args: Any, kwargs: Any, value: Any, *, asset_type: str | None, char_id: Any, options: HookOptions
-) -> Any:
-    """Uploads the files in the value, and returns it with their URIs. Since the function has returned, nothing that
-    fails here may lose what it made."""
-    if value is None:
-        return None
-    returned: Returned | None = None
-
-    def handed_over() -> Answer:
-        from reconcile.hooks.calls import Call, arguments, character, read
-        from reconcile.hooks.waiting import hand_over
-
-        nonlocal returned
-        returned = read(value, name_of(function))
-        owner = character(arguments(function, args, kwargs), char_id, name_of(function)) if returned.paths else None
-        uris, problems = hand_over(Call(returned.paths, owner, asset_type), options)
-        return uris, {**returned.wrong, **problems}
-
-    name = os.fspath(value) if isinstance(value, str | os.PathLike) else f"what {name_of(function)} made"
-    uris = options.guarded(handed_over, value, name)
-    return (value, None) if returned is None else returned.with_uris(uris)
-
-
-def _sync(function: Any, args: Any, kwargs: Any, value: Any, *, options: HookOptions) -> Any:
-    """Brings the cloud in step with what was upserted, and returns the value as it is. The upsert is done, whatever
-    fails here."""
-
-    def followed() -> Answer:
-        from reconcile.hooks.calls import arguments, upserted
-        from reconcile.hooks.waiting import hand_over
-
-        return hand_over(upserted(arguments(function, args, kwargs), name_of(function)), options)
-
-    options.guarded(followed, value, f"what {name_of(function)} was given")
-    return value
-
-
-def name_of(function: Callable[..., Any]) -> str:
+def _name_of(function: Callable[..., Any]) -> str:
     """Returns the name of the function in messages."""
     return str(getattr(function, "__qualname__", None) or type(function).__name__)
 

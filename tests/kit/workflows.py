@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from reconcile import Project
 from reconcile.core.notes import Note
-from reconcile.hooks.errors import HookOptions
-from reconcile.hooks.wrapping import uploading
+from reconcile.hooks.errors import UPLOADING, HookOptions
+from reconcile.hooks.wrapping import Wrapper
 from tests.kit.small_project import open_objects, open_records
 
 BASE = "gs://my-bucket/anime_dance"
@@ -59,7 +60,7 @@ class Studio:
 def queueing(**more: float) -> Callable[..., Any]:
     """The decorator with on_error="queue" and waits of a test's length."""
     times = {"lock": 0.0, "silence": 30.0, "rest": 0.0, **more}
-    return uploading(None, None, HookOptions("queue", None, **times))
+    return partial(Wrapper, options=HookOptions(UPLOADING, "queue", None, **times))
 
 
 def about(work: Callable[[], Any]) -> Callable[..., Any]:

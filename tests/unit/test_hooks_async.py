@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,8 +20,8 @@ from reconcile import Project
 from reconcile.core.notes import Note
 from reconcile.hooks import auto_upload_to_gcs, sync_upsert
 from reconcile.hooks.aside import MOST
-from reconcile.hooks.errors import HookOptions
-from reconcile.hooks.wrapping import uploading
+from reconcile.hooks.errors import UPLOADING, HookOptions
+from reconcile.hooks.wrapping import Wrapper
 from tests.kit.workflows import BASE, Studio
 
 PATIENCE = 60.0
@@ -92,8 +93,8 @@ def test_a_cancelled_call_stops_waiting_at_once_and_its_file_arrives_all_the_sam
 
 
 def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
-    options = HookOptions("raise", None, lock=0.3)
-    dance = dancing(studio, uploading(None, None, options))
+    options = HookOptions(UPLOADING, "raise", None, lock=0.3)
+    dance = dancing(studio, partial(Wrapper, options=options))
 
     async def main() -> None:
         task = asyncio.create_task(dance(1))
@@ -112,8 +113,8 @@ def test_what_goes_wrong_after_a_call_was_cancelled_is_told(studio: Studio, capl
 
 
 def test_a_queued_call_that_is_cancelled_has_noted_its_file(studio: Studio) -> None:
-    options = HookOptions("queue", None, lock=PATIENCE, silence=PATIENCE)
-    dance = dancing(studio, uploading(None, None, options))
+    options = HookOptions(UPLOADING, "queue", None, lock=PATIENCE, silence=PATIENCE)
+    dance = dancing(studio, partial(Wrapper, options=options))
 
     async def main() -> None:
         with Project.open(studio.folder).opened() as project, project.lock().acquire():

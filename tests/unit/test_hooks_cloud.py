@@ -18,8 +18,8 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import LockHeld, ReconcileError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
-from reconcile.hooks.errors import HookOptions
-from reconcile.hooks.wrapping import uploading
+from reconcile.hooks.errors import UPLOADING, HookOptions
+from reconcile.hooks.wrapping import Wrapper
 from tests.kit.workflows import BASE, Studio, queueing
 
 # -- what to do where the cloud does not do its part --
@@ -146,11 +146,10 @@ def test_another_run_is_waited_for(studio: Studio) -> None:
 
 def test_another_run_that_does_not_end_is_an_error_that_says_who(studio: Studio) -> None:
     made = studio.make("dances/dance_rem_1.mp4")
-    options = HookOptions("raise", None, lock=0.05)
-    hook = uploading(None, None, options)
+    options = HookOptions(UPLOADING, "raise", None, lock=0.05)
     with Project.open(studio.folder).opened() as project, project.lock().acquire():
         with pytest.raises(NotUploaded, match=f"process {os.getpid()}") as caught:
-            hook(lambda: made)()
+            Wrapper(lambda: made, options)()
         assert isinstance(caught.value.__cause__, LockHeld)
         assert queueing()(lambda: made)() == (made, None)
     assert [note.path for note in studio.notes()] == ["dances/dance_rem_1.mp4"]

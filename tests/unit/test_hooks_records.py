@@ -19,8 +19,8 @@ from reconcile.config.environment import RULES
 from reconcile.core.errors import NotThere, StoreError, UsageError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert, update_firestore_gcs_path
-from reconcile.hooks.errors import HookOptions
-from reconcile.hooks.wrapping import syncing
+from reconcile.hooks.errors import SYNCING, HookOptions
+from reconcile.hooks.wrapping import Wrapper
 from tests.kit.small_project import open_records
 from tests.kit.workflows import BASE, Studio, about, upsert_nothing
 from tests.kit.world import windows
@@ -189,14 +189,14 @@ def test_an_upsert_of_another_shape_is_an_error_after_it_ran(studio: Studio, cal
 
 def test_an_upsert_is_queued_where_the_cloud_is_away(studio: Studio) -> None:
     studio.cut_off()
-    upsert = syncing(HookOptions("queue", None, lock=0.0, rest=0.0))(about(lambda: "done"))
+    upsert = Wrapper(about(lambda: "done"), HookOptions(SYNCING, "queue", None, lock=0.0, rest=0.0))
     assert upsert("rem", {"title": "primary", "dance_video": studio.make("dances/dance_rem_1.mp4")}) == "done"
     assert studio.notes() == (Note("dances/dance_rem_1.mp4", "rem", places=(("primary", "dance_video"),)),)
 
 
 def queued_upsert(**more: float) -> Callable[..., Any]:
-    options = HookOptions("queue", None, **{"lock": 0.0, "silence": 30.0, "rest": 0.0, **more})
-    return syncing(options)(upsert_nothing)
+    times = {"lock": 0.0, "silence": 30.0, "rest": 0.0, **more}
+    return Wrapper(upsert_nothing, HookOptions(SYNCING, "queue", None, **times))
 
 
 def apply_until_quiet(studio: Studio, char_id: str) -> None:
