@@ -11,13 +11,14 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.config.naming import possible_paths
 from reconcile.config.settings import Settings
-from reconcile.core.context import Context
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Phase, PhaseDone, PhaseStarted, counted, silent
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.reach import Selection, is_ours
+from reconcile.core.rows import Coverage
 from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.core.unread import AgainstRecords, Judge
+from reconcile.pipeline.roster import Roster, context_of
 from reconcile.project import OpenProject
 
 RULES_FORMAT = "reconcile.rules/1"
@@ -126,16 +127,8 @@ def describe_rules(settings: Settings, waivers_used: Mapping[str, int] | None = 
 def against_records(project: OpenProject, listener: Listener = silent) -> AgainstRecords:
     """Returns how the rules read the texts of all records. Looks at neither files nor the bucket. Raises StoreError if
     the records cannot be read."""
-    settings = project.settings
-    context = Context(
-        asset_map=project.asset_map,
-        bucket=settings.bucket,
-        collection=settings.records.collection,
-        entries=settings.entries,
-        entry_key=settings.entry_key,
-        roots=settings.roots,
-    )
-    judge = Judge(context, settings.named_roots, partial(why_left_out, project))
+    context = context_of(project, Roster((), (), frozenset(), Coverage()))
+    judge = Judge(context, project.settings.named_roots, partial(why_left_out, project))
     listener(PhaseStarted(Phase.RECORDS))
     found = judge.against(counted(project.records.read(), Phase.RECORDS, listener))
     listener(PhaseDone(Phase.RECORDS))

@@ -285,7 +285,7 @@ def open_records(
     if whole:
         check_entries(project.settings, chain(roster.documents, roster.local_documents))
     listener(PhaseDone(Phase.RECORDS))
-    return roster, context_of(project, roster.scope, roster, trace)
+    return roster, context_of(project, roster, trace)
 
 
 class UnknownCharacter(UsageError):
@@ -324,7 +324,7 @@ def warn_if_root_is_gone(project: OpenProject, listener: Listener) -> None:
         listener(Warned(f"{what} nothing is deleted anywhere, and `reconcile restore` brings its files back"))
 
 
-def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collection[str] = ()) -> Context:
+def context_of(project: OpenProject, roster: Roster, trace: Collection[str] = ()) -> Context:
     """Returns the context of one planning."""
     settings = project.settings
     noted = (note.path for note in project.noted)
@@ -334,7 +334,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         collection=settings.records.collection,
         entries=settings.entries,
         entry_key=settings.entry_key,
-        roots=project.settings.roots,
+        roots=settings.roots,
         known_ids=roster.known_ids,
         ids_known=roster.ids_known,
         records=roster.records,
@@ -342,7 +342,7 @@ def context_of(project: OpenProject, scope: Scope, roster: Roster, trace: Collec
         content_types=settings.policy.content_types,
         create_records=settings.policy.create_records,
         rewrite_local_db=settings.local_db is not None and settings.local_db.rewrite,
-        scope=scope,
+        scope=roster.scope,
         index=settings.index,
         trace=frozenset((*trace, *noted)),
     )
