@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from reconcile.adapters.thumbnails import Thumbnails
@@ -60,34 +61,27 @@ def pictures(
 def _subjects(project: OpenProject, survey: Survey, characters: Sequence[CharacterState]) -> Iterator[Subject]:
     for each in survey.conflicts:
         if each.local is not None and each.remote is not None and not each.remote.encoding:
-            yield Subject(each.key, each.local.path, each.local.size, _of_file(project, each.local.path))
+            yield Subject(each.key, each.local.path, each.local.size, partial(_of_file, project, each.local.path))
             uri = project.bucket.uri(each.key)
-            yield Subject(uri, each.local.path, each.remote.size, _of_object(project, each.remote))
+            yield Subject(uri, each.local.path, each.remote.size, partial(_of_object, project, each.remote))
     for character in characters:
         for change in character.changes:
             if isinstance(change, Upload | Replace):
                 path = project.asset_map.path_for(change.key, survey.known_ids)
                 if path is not None:
-                    yield Subject(change.key, path, change.size, _of_file(project, path))
+                    yield Subject(change.key, path, change.size, partial(_of_file, project, path))
 
 
-def _of_file(project: OpenProject, path: str) -> Callable[[int], bytes]:
-    """Returns what reads a file as an upload would: one that the walk finds, and never through a link."""
-
-    def read(most: int) -> bytes:
-        with project.files.open(path) as body:
-            return body.read(most)
-
-    return read
+def _of_file(project: OpenProject, path: str, most: int) -> bytes:
+    """Reads a file as an upload would: one that the walk finds, and never through a link."""
+    with project.files.open(path) as body:
+        return body.read(most)
 
 
-def _of_object(project: OpenProject, found: RemoteObject) -> Callable[[int], bytes]:
-    def read(most: int) -> bytes:
-        data = bytearray()
-        for chunk in project.objects.read(found.key, generation=found.generation):
-            data += chunk
-            if len(data) > most:
-                break
-        return bytes(data[:most])
-
-    return read
+def _of_object(project: OpenProject, found: RemoteObject, most: int) -> bytes:
+    data = bytearray()
+    for chunk in project.objects.read(found.key, generation=found.generation):
+        data += chunk
+        if len(data) > most:
+            break
+    return bytes(data[:most])

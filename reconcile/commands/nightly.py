@@ -10,6 +10,7 @@ from pathlib import PurePath
 import msgspec
 
 from reconcile.core.errors import UsageError
+from reconcile.core.names import is_unicode
 
 WAIT = "2h"
 """How long the job waits for another run to end before it gives up with 75."""
@@ -86,9 +87,6 @@ class Nightly(msgspec.Struct, frozen=True):
 
 _HARMFUL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 """Control characters, line separators, characters that change the direction of text, and those that XML cannot hold."""
-_UNDECODED = re.compile("[\ud800-\udfff]")
-
-
 _REPLACED = re.compile(r"%[^\W\d][\w()]*%|\$\(")
 """What Task Scheduler would replace by a value. It cannot be escaped."""
 
@@ -128,5 +126,5 @@ def _check_harmless(what: str, text: str) -> None:
             f"{what} has a control character in it ({shown}), which no schedule can hold",
             hint="rename it, or take it out",
         )
-    if _UNDECODED.search(text):
+    if not is_unicode(text):
         raise UsageError(f"{what} has bytes in it that are not UTF-8", hint="rename it, or take them out")

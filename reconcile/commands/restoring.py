@@ -185,12 +185,10 @@ def _nanoseconds(updated: str) -> int | None:
     """Returns an RFC 3339 time in nanoseconds since the epoch; None if it cannot be read. The restored file gets this
     time: with the present one it would look like the newest of several."""
     try:
-        then = datetime.datetime.fromisoformat(updated)
-    except ValueError:
+        since = datetime.datetime.fromisoformat(updated) - _EPOCH
+    except (ValueError, TypeError):  # the latter for a time without a time zone
         return None
-    if then.tzinfo is None:
-        return None
-    return int((then - _EPOCH) / datetime.timedelta(microseconds=1)) * 1000
+    return int(since / datetime.timedelta(microseconds=1)) * 1000
 
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
