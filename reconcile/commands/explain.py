@@ -35,7 +35,7 @@ from reconcile.core.size import many
 from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
 from reconcile.pipeline.planner import survey
-from reconcile.pipeline.roster import read_roster
+from reconcile.pipeline.roster import fields_of, read_roster
 from reconcile.pipeline.survey import Survey
 from reconcile.project import OpenProject
 
@@ -251,11 +251,7 @@ def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | No
 
 def _namings(project: OpenProject, candidates: Sequence[Candidate]) -> Iterator[Naming]:
     """Yields the places that name the key, with the text that is in the record now."""
-    documents: dict[tuple[World, str], Mapping[str, Any]] = {}
-    for world, store in ((World.RECORDS, project.records), (World.LOCAL_DB, project.local_db)):
-        ids = sorted({candidate.document for candidate in candidates if candidate.world is world})
-        if ids and store is not None:
-            documents |= {(world, document.id): document.fields for document in store.read(ids)}
+    documents = fields_of(project, ((each.world, each.document) for each in candidates))
     collection = project.settings.records.collection
     for each in candidates:
         fields = documents.get((each.world, each.document), {})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import msgspec
@@ -39,7 +39,8 @@ from reconcile.core.way import STEP, place_at
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
 from reconcile.pipeline.record_writes import Editor
-from reconcile.ports import Journals, RecordReader
+from reconcile.pipeline.roster import fields_of
+from reconcile.ports import Journals
 from reconcile.project import OpenProject
 
 LAST = "last"
@@ -121,24 +122,43 @@ class _UndoSurvey:
         self._wanted: dict[str, Touched] = {}
         self._findings: list[Finding] = []
         self._in_step = 0
-        self._there: dict[str, RemoteObject | None] = {}
+        self._object: Callable[[str], RemoteObject | None] = cache(project.objects.get)
 
     def run(self) -> Undoing:
-        for world, document, fields, touched in _as_they_are(self._project, self._past, self._scope):
+        written: dict[tuple[World, str], list[Touched]] = defaultdict(list)
+        for world, document, touched in self._past.touched():
+            if self._scope.takes_character(document):
+                written[world, document].append(touched)
+        present = fields_of(self._project, written)
+        for (world, document), all_touched in written.items():
+            fields = present.get((world, document))
             if fields is None:
                 self._findings.append(make(RECORD_GONE, self._named(world, document), document))
             else:
-                self._take(world, document, fields, touched)
-        self._findings += [
-            make(Code.RECORD_STAYS, made.document, document_id(made.document))
-            for made in _made(self._past, self._scope)
-        ]
-        if what := _in_bucket(self._past, self._scope):
-            self._findings.append(make(Code.OBJECTS_STAY, self._past.run.stores.bucket, None, what=what))
+                self._take(world, document, fields, all_touched)
+        self._note_what_stays()
         plan = plans.build(
             self._actions, self._findings, self._project.origin, created=now(), scope=self._scope, in_step=self._in_step
         )
         return Undoing(self._past.run.run_id, plan, self._wanted)
+
+    def _note_what_stays(self) -> None:
+        """Notes the records that the run created, and what it wrote in the bucket."""
+        past, scope = self._past, self._scope
+        not_made = {each.outcome.id for each in past.outcomes if each.outcome.outcome is not OutcomeKind.APPLIED}
+        for made in past.made:
+            char_id = document_id(made.document)
+            if made.id not in not_made and scope.takes_character(char_id):
+                self._findings.append(make(Code.RECORD_STAYS, made.document, char_id))
+        wrote = Counter(
+            "content type" if each.outcome.kind == "set_metadata" else "object"
+            for each in past.outcomes
+            if each.uri is not None and each.outcome.outcome is OutcomeKind.APPLIED
+            if scope.takes_character(each.char_id) and scope.takes_type(each.asset_type)
+        )
+        if wrote:
+            what = " and ".join(many(count, kind) for kind, count in sorted(wrote.items()))
+            self._findings.append(make(Code.OBJECTS_STAY, past.run.stores.bucket, None, what=what))
 
     def _take(self, world: World, document: str, fields: Mapping[str, Any], touched: Sequence[Touched]) -> None:
         entries, key = self._project.settings.entries, self._project.settings.entry_key
@@ -192,11 +212,6 @@ class _UndoSurvey:
     def _type_of(self, key: str, document: str) -> str | None:
         reading = self._project.asset_map.read_key(key, (document,))
         return None if reading is None else reading.rule.type
-
-    def _object(self, key: str) -> RemoteObject | None:
-        if key not in self._there:
-            self._there[key] = self._project.objects.get(key)
-        return self._there[key]
 
     def _change(self, world: World, document: str, touched: Touched) -> FieldChange:
         texts = (*texts_in(touched.after), *texts_in(touched.before))
@@ -260,41 +275,3 @@ def _check_stores(project: OpenProject, past: JournaledRun) -> None:
                 f" {getattr(ours, name)!r}",
                 hint="undo it with the rules that it was made with",
             )
-
-
-def _as_they_are(
-    project: OpenProject, past: JournaledRun, scope: Scope
-) -> Iterator[tuple[World, str, Mapping[str, Any] | None, list[Touched]]]:
-    """Yields each document that the run wrote, with its present fields (None if it is gone) and what was touched, in
-    order."""
-    written: dict[World, dict[str, list[Touched]]] = {
-        World.RECORDS: defaultdict(list),
-        World.LOCAL_DB: defaultdict(list),
-    }
-    for world, document, touched in past.touched():
-        if scope.takes_character(document):
-            written[world][document].append(touched)
-    stores: Mapping[World, RecordReader | None] = {World.RECORDS: project.records, World.LOCAL_DB: project.local_db}
-    for world, documents in written.items():
-        store = stores[world] if documents else None
-        found = {} if store is None else {each.id: each.fields for each in store.read(sorted(documents))}
-        for document, touched_there in documents.items():
-            yield world, document, found.get(document), touched_there
-
-
-def _in_bucket(past: JournaledRun, scope: Scope) -> str:
-    """Returns the counts of what the run wrote in the bucket, as text; empty if it wrote nothing."""
-    wrote = Counter(
-        "content type" if each.outcome.kind == "set_metadata" else "object"
-        for each in past.outcomes
-        if each.uri is not None and each.outcome.outcome is OutcomeKind.APPLIED
-        if scope.takes_character(each.char_id) and scope.takes_type(each.asset_type)
-    )
-    return " and ".join(many(count, what) for what, count in sorted(wrote.items()))
-
-
-def _made(past: JournaledRun, scope: Scope) -> Iterable[Any]:
-    left = {each.outcome.id for each in past.outcomes if each.outcome.outcome.value != "applied"}
-    return [
-        made for made in past.made if made.id not in left and scope.takes_character(made.document.rpartition("/")[2])
-    ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import msgspec
 
@@ -236,6 +237,19 @@ def known_owners(worlds: OpenProject, paths: Iterable[str], told: str | None = N
     stores: tuple[RecordReader | None, ...] = (worlds.records, worlds.local_db)
     stored = [stored_among(store, possible) for store in stores if store is not None]
     return spelled_once(*stored, named_by_files(worlds, sorted(possible)) & possible, by_call)
+
+
+def fields_of(
+    project: OpenProject, documents: Iterable[tuple[World, str]]
+) -> dict[tuple[World, str], Mapping[str, Any]]:
+    """Returns the present fields of those of these documents that exist. Raises what the stores raise."""
+    found: dict[tuple[World, str], Mapping[str, Any]] = {}
+    wanted = set(documents)
+    for world, store in ((World.RECORDS, project.records), (World.LOCAL_DB, project.local_db)):
+        ids = sorted(document for each, document in wanted if each is world)
+        if ids and store is not None:
+            found |= {(world, each.id): each.fields for each in store.read(ids)}
+    return found
 
 
 def stored_among(store: RecordReader, ids: Iterable[str]) -> set[str]:
