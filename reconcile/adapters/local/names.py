@@ -22,8 +22,8 @@ from reconcile.core.rules import minimal_prefixes
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both a link and a
-    folder."""
+    """A name in a folder; bytes that are not UTF-8 are lone surrogates. A link to a folder is both a link and a folder;
+    a Windows junction or mount point is a link, too."""
 
     name: str
     is_folder: bool
@@ -94,7 +94,7 @@ class Lister:
                     name = as_text(name)
                 elif starts is not None and not name.lower().startswith(starts):
                     continue
-                link = each.is_symlink() or (may_lead and is_link(each))
+                link = each.is_symlink() or (may_lead and leads_elsewhere(each.stat(follow_symlinks=False)))
                 is_folder = _leads_to_folder(each) if link else each.is_dir(follow_symlinks=False)
                 if not leaves_out(rel, name, is_folder=is_folder):
                     found.append(Entry(name, is_folder, link))
@@ -178,13 +178,6 @@ class Prefixes:
 def escaped(name: str) -> str:
     """Returns the name with a backslash escape for each byte that is not UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def is_link(entry: os.DirEntry[str]) -> bool:
-    """Whether the entry leads to another place: a symlink, or a Windows junction or mount point."""
-    if entry.is_symlink():
-        return True
-    return current().is_windows and leads_elsewhere(entry.stat(follow_symlinks=False))
 
 
 def link_detail(folder: OpenFolder, name: str) -> str:

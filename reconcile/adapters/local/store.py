@@ -121,7 +121,7 @@ class LocalFiles:
         before = self._root_identity()
         with OpenFolders(self._root) as folders:
             chain = [self._root_listing()]
-            yield lambda path: self._walk.is_there(folders, chain, path)
+            yield lambda path: self._walk.reach(folders, chain, path) is not None
         self._check_root(before)
 
     def forget(self, path: str) -> None:

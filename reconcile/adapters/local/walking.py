@@ -107,24 +107,16 @@ class Walk:
         """Yields what is at these paths; with ``anew``, it is hashed even if the cache knows it."""
         chain = [root]
         with OpenFolders(self._root) as folders:
-            for path in paths:
-                if not components(path):
-                    continue
-                if row := self._descend(folders, chain, path, anew=anew):
+            for path in filter(components, paths):
+                found = self.reach(folders, chain, path)
+                row = self._file(folders, chain[-1], path, found, anew=anew) if isinstance(found, Entry) else found
+                if row:
                     yield row
 
-    def is_there(self, folders: OpenFolders, chain: list[Listing], path: str) -> bool:
-        """Whether something is at this path, or may be because a folder on the way is not read. ``chain`` begins with
-        the listing of the root, and keeps the folders on the way for the next path."""
-        return self._reach(folders, chain, path) is not None
-
-    def _descend(self, folders: OpenFolders, chain: list[Listing], path: str, *, anew: bool) -> Row | None:
-        found = self._reach(folders, chain, path)
-        return self._file(folders, chain[-1], path, found, anew=anew) if isinstance(found, Entry) else found
-
-    def _reach(self, folders: OpenFolders, chain: list[Listing], path: str) -> Entry | LocalFile | None:
-        """Finds one path by name in the listings, which respect case on every system; leaves the folders in
-        ``chain``."""
+    def reach(self, folders: OpenFolders, chain: list[Listing], path: str) -> Entry | LocalFile | None:
+        """Returns what is at one path by name in the listings, which respect case on every system: its entry, or the
+        row that says why a folder on the way is not read, or None. ``chain`` begins with the listing of the root, and
+        keeps the folders on the way for the next path."""
         while not path.startswith(chain[-1].folder.rel):
             chain.pop()
         while True:
