@@ -15,7 +15,7 @@ from reconcile.adapters.local import wire
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Row
 from reconcile.adapters.local.walking import Walk
-from reconcile.adapters.state.known import KnownHashes
+from reconcile.adapters.state.known import known_hashes
 from reconcile.adapters.system import current
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
@@ -36,8 +36,8 @@ def main(
         threading.Thread(target=_listen, daemon=True).start()
         templates = None if rules is None else [Template(each) for each in rules]
         selection = Selection(ignore, templates, ignore_case=current().is_windows)
-        known = KnownHashes(Path(os.fsdecode(hashes)))
-        walk = Walk(os.fsdecode(root), selection, known.get, holds_incomplete=holds_incomplete)
+        known = known_hashes(Path(os.fsdecode(hashes)))
+        walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
         for block in wire.blocks(_rows(walk, os.fsdecode(root), identity)):
             _write(block)
         status = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,19 @@ from reconcile.core.rows import Hashed
 _BUSY_SECONDS = 2.0
 
 
-class KnownHashes:
-    """The hash cache in the state file that another process has open.
+def known_hashes(path: Path) -> Callable[[str], Hashed | None]:
+    """Returns the function that returns the hash of a path, or None, from the state file that another process has open.
 
-    It creates and repairs nothing: faults raise sqlite3.Error or ValueError, and the other process deals with them.
+    It is cheapest in path order. It creates and repairs nothing: faults raise sqlite3.Error, or ValueError for values
+    that reconcile never writes, and the other process deals with them.
     """
+    db = sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=_BUSY_SECONDS, uri=True)
+    db.text_factory = bytes.decode
 
-    def __init__(self, path: Path) -> None:
-        self._connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", timeout=_BUSY_SECONDS, uri=True)
-        self._connection.text_factory = bytes.decode
-        self._hashes = Window(self._read, HASHES, HASH_ROW, hashed)
-
-    def get(self, path: str) -> Hashed | None:
-        """Returns the hash of a path, or None. Cheapest in path order."""
-        found = self._hashes.rows.get(path)
-        return self._hashes.get(path) if found is None else found
-
-    def _read(self, sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
-        """Returns the rows. Raises sqlite3.Error, and ValueError for values that reconcile never writes."""
-        rows = self._connection.execute(sql, values).fetchall()
+    def read(sql: str, values: Sequence[object], columns: Sequence[Column]) -> list[Any]:
+        rows = db.execute(sql, values).fetchall()
         if not are_right(rows, columns):
             raise ValueError("the state holds a value that reconcile never writes")
         return rows
+
+    return Window(read, HASHES, HASH_ROW, hashed).get

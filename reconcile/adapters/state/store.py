@@ -69,8 +69,7 @@ class State(Closing):
         if not self._pending and (found := self._hashes.rows.get(path)) is not None:
             return found  # without the lock: a row enters the window before it stops being pending
         with self._lock:
-            found = self._pending.get(path)
-            return self._hashes.get(path) if found is None else found
+            return self._pending.get(path) or self._hashes.get(path)
 
     def put(self, path: str, found: Hashed) -> None:
         """Remembers a hash; written in batches and on close."""

@@ -51,6 +51,8 @@ class Window(Generic[T]):
         return bool(self._low) and self._low <= key and (self._high is None or key <= self._high)
 
     def get(self, key: str) -> T | None:
+        if (known := self.rows.get(key)) is not None:
+            return known
         if not self.covers(key):
             in_order = self._low and self._high is not None and key > self._high
             size = self._size = min(2 * self._size, _LAST_WINDOW) if in_order else _FIRST_WINDOW
