@@ -22,7 +22,8 @@ SHARED = 0o666
 NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _LINK = {"follow_symlinks": False} if os.link in os.supports_follow_symlinks else {}
-_LONGEST_NAME = 255
+LONGEST_NAME = 255
+"""The length of the longest name that systems allow, in the unit of the system (``System.name_unit``)."""
 _LONGEST_ENDING = 24
 """Bytes reserved for the lead and ending that ``near`` adds, so that all names next to one place have the same form."""
 
@@ -73,7 +74,7 @@ def near(place: Path, ending: str, *, lead: str = ".") -> Path:
     """Returns a path next to a place: the place's name with an ending, or its digest with it if that could be too
     long."""
     name = os.fsencode(place.name)
-    if len(name) <= _LONGEST_NAME - _LONGEST_ENDING:
+    if len(name) <= LONGEST_NAME - _LONGEST_ENDING:
         return place.with_name(f"{lead}{place.name}.{ending}")
     return place.with_name(f"{lead}{hashlib.sha256(name).hexdigest()[:16]}.{ending}")
 
@@ -175,6 +176,13 @@ def lock(path: Path, wait: float, *, poll: float = 0.05) -> HeldLock:
     except NotImplementedError as error:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), str(path)) from error
     return taken
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Writes all of the data to an open file or a pipe. Raises OSError."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def _is_taken(place: Path | str, folder: int | None) -> bool:

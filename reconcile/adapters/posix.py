@@ -15,7 +15,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_LONGEST_NAME = 255
 _NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
@@ -35,10 +34,6 @@ class System:
         able = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
         self.by_component = able if by_component is None else by_component
         """Whether a name can be opened relative to an open folder, refusing links."""
-
-    def sleep(self, seconds: float) -> None:
-        """Sleeps between two attempts."""
-        time.sleep(seconds)
 
     # -- opening --
 
@@ -129,7 +124,6 @@ class System:
         """Returns the length of a name in ``name_unit``."""
         return len(name.encode("utf-8", "surrogateescape"))
 
-    longest_name = _LONGEST_NAME
     name_unit = "bytes"
 
     def extended(self, path: str) -> str:
@@ -196,7 +190,7 @@ class System:
             except PermissionError as error:
                 if not self.may_pass(error):
                     raise
-                self.sleep(seconds)
+                time.sleep(seconds)
         return step()
 
     def may_pass(self, error: PermissionError) -> bool:  # noqa: ARG002

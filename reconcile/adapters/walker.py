@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from reconcile.adapters.files import write_all
 from reconcile.adapters.local import wire
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Row
@@ -39,7 +40,7 @@ def main(
         known = known_hashes(Path(os.fsdecode(hashes)))
         walk = Walk(os.fsdecode(root), selection, known, holds_incomplete=holds_incomplete)
         for block in wire.blocks(_rows(walk, os.fsdecode(root), identity)):
-            _write(block)
+            write_all(1, block)
         status = 0
     finally:
         os._exit(status)  # a thread waits for stdin, and the interpreter would wait for it on exit
@@ -58,9 +59,3 @@ def _listen() -> None:
     """Ends this process with stdin, which ends with the parent process."""
     os.read(0, 1)
     os._exit(1)
-
-
-def _write(block: bytes) -> None:
-    rest = memoryview(block)
-    while rest:
-        rest = rest[os.write(1, rest) :]

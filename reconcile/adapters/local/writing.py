@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from reconcile.adapters.disk_names import native
+from reconcile.adapters.files import LONGEST_NAME, write_all
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
 from reconcile.adapters.opening import READ_FILE, hint, reason, split
 from reconcile.adapters.system import current
@@ -46,8 +47,8 @@ class LocalPlaces:
         if not parts:
             return "it is not a name below a folder of this system"
         system = current()
-        if any(system.name_length(part) > system.longest_name for part in parts):
-            return f"a name in it is longer than {system.longest_name} {system.name_unit}"
+        if any(system.name_length(part) > LONGEST_NAME for part in parts):
+            return f"a name in it is longer than {LONGEST_NAME} {system.name_unit}"
         if system.is_windows and any(_NOT_ON_WINDOWS & set(part) for part in parts):
             return "Windows does not allow a character in it"
         return None
@@ -195,7 +196,7 @@ class _Part:
         size, value = _summed(file, self._progress)
         if size < meant[0]:
             for chunk in body(size):
-                _write(file, chunk)
+                write_all(file.fileno(), chunk)
                 value = checksum(chunk, value)
                 size += len(chunk)
                 self._progress(len(chunk))
@@ -257,12 +258,6 @@ def _summed(file: io.FileIO, progress: Progress) -> tuple[int, int]:
         size += len(chunk)
         progress(len(chunk))
     return size, value
-
-
-def _write(file: io.FileIO, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[file.write(view) :]
 
 
 def _part_name(path: str, generation: int) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from reconcile.adapters.files import write_all
 from reconcile.adapters.state.folder import StateFolder, rights
 from reconcile.core.closing import Closing
 from reconcile.core.errors import JournalError, StateError
@@ -133,11 +134,10 @@ class RunFile(Closing):
         self._lock = threading.Lock()
 
     def write(self, line: Line, *, durable: bool = False) -> None:
-        data = memoryview(encode(line))
+        data = encode(line)
         with self._lock:
             try:
-                while data:
-                    data = data[os.write(self._fd, data) :]
+                write_all(self._fd, data)
                 if durable:
                     os.fsync(self._fd)
             except OSError as error:
