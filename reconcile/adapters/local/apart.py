@@ -72,12 +72,11 @@ class WalkProcess(Closing):
         self._closed = self._over = self.came_to_end = False
         self.child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="walk", daemon=True)
-        try:
+        with suppress(RuntimeError):  # the system allows no further thread
             if has_thread():
                 self._thread.start()
-        except RuntimeError:  # the system allows no further thread
+        if self._thread.ident is None:
             self._over = True
-        self._over = self._over or self._thread.ident is None
 
     def rows(self) -> Iterator[Row]:
         """Yields its rows in code point order of the path, as far as it came; once."""
@@ -110,9 +109,8 @@ class WalkProcess(Closing):
 
     def _work(self) -> None:
         try:
-            self._read()
-        except (OSError, ValueError):  # it could not be started, has ended, or sent something that is not a block
-            pass
+            with suppress(OSError, ValueError):  # it could not be started, has ended, or sent what is not a block
+                self._read()
         finally:
             with self._change:
                 self._over = True

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from reconcile.adapters import files
-from reconcile.adapters.files import HeldLock, LockBusy
+from reconcile.adapters.files import LockBusy
 from reconcile.adapters.state.folder import StateFolder
 from reconcile.core.errors import LockHeld
 from reconcile.core.watch_report import WatchHealth
@@ -48,7 +48,7 @@ class HealthFile:
     def __init__(self, project: Path) -> None:
         self._project = project
         self._folder = StateFolder(project)
-        self._lock: HeldLock | None = None
+        self._held = contextlib.ExitStack()
 
     def open(self) -> None:
         """Takes the lock of the project's watcher.
@@ -56,7 +56,7 @@ class HealthFile:
         Raises LockHeld if another watcher has it, and StateError if the lock file is not ours.
         """
         try:
-            self._lock = self._folder.lock(_LOCK, _ASKING)
+            self._held.callback(self._folder.lock(_LOCK, _ASKING).release)
         except LockBusy as error:
             found = read_health(self._project)
             who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
@@ -72,6 +72,4 @@ class HealthFile:
             self._folder.write(FILE, data)
 
     def close(self) -> None:
-        if self._lock is not None:
-            self._lock.release()
-            self._lock = None
+        self._held.close()
