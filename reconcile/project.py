@@ -33,7 +33,6 @@ from reconcile.core.ramp import Rates
 from reconcile.core.rules import AssetMap
 from reconcile.ports import (
     AgreedStates,
-    FilePlaces,
     FileSource,
     ObjectStore,
     RecordStore,
@@ -48,6 +47,7 @@ from reconcile.version import VERSION
 if TYPE_CHECKING:
     from reconcile.adapters.inventory.report import InventoryReport
     from reconcile.adapters.jsondb.store import JsonDatabase
+    from reconcile.adapters.local.writing import LocalPlaces
     from reconcile.adapters.state.documents import RememberedDocuments
     from reconcile.adapters.state.journal import Journal
     from reconcile.adapters.state.lock import ProjectLock
@@ -214,7 +214,7 @@ class OpenProject(RunFacts, Closing):
         return self.files.presence()
 
     @cached_property
-    def places(self) -> FilePlaces:
+    def places(self) -> LocalPlaces:
         """The places where missing files are restored."""
         from reconcile.adapters.local.writing import LocalPlaces
 

@@ -33,7 +33,8 @@ _NOT_ON_WINDOWS = frozenset('<>"|?*') | frozenset(map(chr, range(32)))
 
 
 class LocalPlaces:
-    """The places of files below ``root``, as ``FilePlaces``; ``ignore`` and ``rules`` are the same as the walk's."""
+    """Creates files below ``root``; ``ignore`` and ``rules`` are the same as the walk's. May be used by several threads
+    at once."""
 
     def __init__(self, root: Path, *, ignore: Sequence[str] = (), rules: Sequence[Template] | None = None) -> None:
         self._root = current().extended(os.path.abspath(root))
@@ -43,6 +44,7 @@ class LocalPlaces:
         self._parts: dict[str, set[str]] = {}
 
     def refusal(self, path: str) -> str | None:
+        """Returns why no file with this relative path can be created on this system, or None."""
         parts = split(path)
         if not parts:
             return "it is not a name below a folder of this system"
@@ -54,9 +56,14 @@ class LocalPlaces:
         return None
 
     def ignores(self, path: str) -> bool:
+        """Whether a walk would leave out a file with this path."""
         return self._selection.excludes(path)
 
     def rival(self, path: str) -> str | None:
+        """Returns what blocks a file with this path, in words, or None.
+
+        It may be a file with the name of one of its folders, or a folder with its own name.
+        """
         parts = split(path)
         for count in range(1, len(parts) + 1):
             try:
@@ -70,6 +77,7 @@ class LocalPlaces:
         return None
 
     def begun(self, path: str, generation: int) -> int:
+        """Returns how many bytes of this generation an interrupted run has left next to the path."""
         parts = split(path)
         beside = os.path.join(self._root, *map(native, parts[:-1]), _part_name(path, generation))
         try:
@@ -89,6 +97,13 @@ class LocalPlaces:
         modified_ns: int | None = None,
         progress: Progress | None = None,
     ) -> bool:
+        """Creates the file with exactly this content, or not at all; the root and the folders are created first.
+
+        ``body`` yields the content from an offset on; bytes that an earlier run left are not requested again. Returns
+        False if a file with this content already existed when it was complete. Raises SourceChanged if something else
+        is there, SourceError if it cannot be written, Rejected if the content does not have this size and crc32c, and
+        what ``body`` raises; the bytes received until then are kept for the next time.
+        """
         why = self.refusal(path)
         if why is not None:
             raise SourceError(f"the file {path} cannot be made here: {why}", hint="restore it on another system")
