@@ -152,7 +152,7 @@ def parse(named: Path, path: Path, data: bytes, given: Overrides, env: Mapping[s
     """
     project = named.resolve()
     pick = partial(SourcedValue.of, given, env)
-    top = RulesFile.parse(path, data).top({"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
+    top = RulesFile.parse(path, data, {"local", "bucket", "records", "local_db", "policy", "asset", "waiver"})
     local = top.table("local", {"root", "previous_roots", "ignore", "settle", "incomplete"})
     bucket = top.table("bucket", {"uri", "endpoint", "user_project"})
     records = top.table("records", {"uri", "endpoint", "entries", "entry_key", "index"})

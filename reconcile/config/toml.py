@@ -29,22 +29,19 @@ _KINDS: dict[Any, tuple[str, str]] = {
 """For each type, what a message says about a value of another type, and what would be right."""
 
 
-class RulesFile:
-    """A parsed rules file with its text."""
+class RulesFile(msgspec.Struct, frozen=True):
+    """A rules file as its lines, without their ends."""
 
-    def __init__(self, path: Path, text: str, values: dict[str, Any]) -> None:
-        self.path = path
-        self._lines = text.splitlines()
-        self._values = values
+    path: Path
+    lines: list[str]
 
     @classmethod
-    def parse(cls, path: Path, data: bytes) -> RulesFile:
-        """Parses TOML. Raises ConfigError if the data is not TOML."""
+    def parse(cls, path: Path, data: bytes, keys: set[str]) -> Table:
+        """Parses TOML with these keys and tables at its top. Raises ConfigError if the data is not such TOML."""
         try:
             text = data.decode("utf-8-sig")
             values = tomllib.loads(text)
             repr(values)  # raises ValueError for a hex number with more digits than an error could show
-            return cls(path, text, values)
         except UnicodeDecodeError as error:
             line = data[: error.start].count(b"\n") + 1
             raise ConfigError(f"{path}:{line}: is not UTF-8 text", hint="save the file as UTF-8") from error
@@ -59,15 +56,12 @@ class RulesFile:
             raise ConfigError(f"{path}:1: holds a number that no rule can mean", hint="write a smaller one") from error
         except RecursionError as error:
             raise ConfigError(f"{path}:1: is nested too deep", hint="write tables and plain lists") from error
+        return Table(cls(path, text.splitlines()), "", 0, values).known(keys)
 
-    def top(self, keys: set[str]) -> Table:
-        """Returns the whole file as a table with these keys."""
-        return Table(self, "", 0, self._values).known(keys)
-
-    def line(self, table: str, number: int, key: str | None) -> int:
+    def line(self, table: str, number: int, key: str) -> int:
         """Returns the line of a key of a table (the ``number``-th of an array of tables), or else the table's own."""
         current, count, own = "", -1, 1
-        for at, text in enumerate(self._lines, 1):
+        for at, text in enumerate(self.lines, 1):
             found = _HEADER.match(text)
             if found:
                 current = found.group(2).strip("\"'")
@@ -75,25 +69,25 @@ class RulesFile:
                 if not table and current == key:
                     return at
                 own = at if current == table and count == number else own
-            elif current == table and (not table or count == number) and key is not None and _is_key(text, key):
+            elif current == table and (not table or count == number) and _is_key(text, key):
                 return at
             elif not current and table and _is_key(text, table):
                 own = at
         return own
 
 
-class Table:
-    """One table of the rules file; its getters check types and raise errors with the line."""
+class Table(msgspec.Struct, frozen=True):
+    """One table of the rules file, the ``number``-th of its name; its getters check types and raise errors with the
+    line."""
 
-    def __init__(self, file: RulesFile, name: str, number: int, values: dict[str, Any]) -> None:
-        self.file = file
-        self.name = name
-        self._number = number
-        self._values = values
+    file: RulesFile
+    name: str
+    number: int
+    values: dict[str, Any]
 
     def known(self, keys: set[str]) -> Table:
         """Raises ConfigError if the table has a key that is not one of these; returns the table."""
-        for key in self._values:
+        for key in self.values:
             if key not in keys:
                 where = f"[{self.name}]" if self.name else "the rules file"
                 near = difflib.get_close_matches(key, keys, 1)
@@ -102,21 +96,21 @@ class Table:
         return self
 
     def error(self, key: str, what: str, right: str) -> ConfigError:
-        line = self.file.line(self.name, self._number, key)
+        line = self.file.line(self.name, self.number, key)
         return ConfigError(f"{self.file.path}:{line}: {what}", hint=right)
 
     def has(self, key: str) -> bool:
-        return key in self._values
+        return key in self.values
 
     def table(self, name: str, keys: set[str]) -> Table:
         """Returns a sub-table, empty if it is missing. Raises ConfigError."""
-        values = self._values.get(name, {})
+        values = self.values.get(name, {})
         if not isinstance(values, dict):
             raise self.error(name, f"{name} is not a table", f"write [{name}] and its keys below it")
         return Table(self.file, name, 0, values).known(keys)
 
     def tables(self, name: str, keys: set[str]) -> list[Table]:
-        values = self._values.get(name, [])
+        values = self.values.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
             raise self.error(name, f"{name} is not an array of tables", f"write [[{name}]], with double brackets")
         return [Table(self.file, name, number, value).known(keys) for number, value in enumerate(values)]
@@ -127,7 +121,7 @@ class Table:
 
     def value(self, key: str, kind: Any, default: Any = _MISSING) -> Any:
         """Returns the value, checked to be of this type, or the default. Raises ConfigError."""
-        written = self._values.get(key, default)
+        written = self.values.get(key, default)
         if written is _MISSING:
             raise self.error(key, f"a [[{self.name}]] has no {key}", f'write {key} = "…"')
         if written is default:
