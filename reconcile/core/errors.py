@@ -70,10 +70,8 @@ class ReconcileError(Portable, Exception):
 
     @hint.setter
     def hint(self, hint: str) -> None:
-        old, new = (f"hint: {each}" if each else "" for each in (self._hint, hint))
-        notes = [note for note in getattr(self, NOTES, ()) if note != old]
-        if new or len(notes) < len(getattr(self, NOTES, ())):
-            setattr(self, NOTES, [new, *notes] if new else notes)
+        others = [note for note in getattr(self, NOTES, ()) if note != f"hint: {self._hint}"]
+        setattr(self, NOTES, [f"hint: {hint}", *others] if hint else others)
         self._hint = hint
 
     @property
