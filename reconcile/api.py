@@ -17,6 +17,7 @@ from reconcile.core.events import Listener, silent
 from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope, Summary
 from reconcile.core.report import Report, nonzero
+from reconcile.core.size import many
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.planner import survey
@@ -118,8 +119,7 @@ class PlannedRun(msgspec.Struct, frozen=True):
     def __repr__(self) -> str:
         found = nonzero(self.summary.findings) or "none"
         partial = "" if self.plan.complete else "; incomplete"
-        count = len(self.actions)
-        changes = "1 change" if count == 1 else f"{count:,} changes"
+        changes = many(len(self.actions), "change")
         return f"<PlannedRun of {changes}: {nonzero(self.summary) or 'nothing'}; findings: {found}{partial}>"
 
     @property

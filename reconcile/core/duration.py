@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
-_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LONGEST = 1e9  # about thirty years
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw])")
 
@@ -26,8 +25,8 @@ def format_duration(seconds: float) -> str:
     """Returns a duration in its two largest units: ``1h 30m``, ``26h``, ``45s``; up to two days in hours."""
     left = max(0, round(seconds))
     parts: list[str] = []
-    for unit, size in _UNITS if left >= 48 * 3600 else _UNITS[1:]:
-        count, left = divmod(left, size)
+    for unit in "dhms" if left >= 48 * 3600 else "hms":
+        count, left = divmod(left, _SECONDS[unit])
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2]) or "0s"

@@ -50,18 +50,13 @@ def missing_end(name: str, size: int, read_at: ReadAt) -> str | None:
     if size == 0:
         return "has no bytes"
     head = read_at(0, _HEAD)
-    if head.startswith(_PNG):
-        return _png(size, read_at)
-    if head.startswith(_JPEG):
-        return _jpeg(size, read_at)
-    if head.startswith(_GIF):
-        return _gif(size, read_at)
+    for start, check in ((_PNG, _png), (_JPEG, _jpeg), (_GIF, _gif), (_EBML, _ebml)):
+        if head.startswith(start):
+            return check(size, read_at)
     if head[:4] == b"RIFF":
         return _sized(struct.unpack_from("<I", head, 4)[0] if len(head) >= 8 else 0, size)
     if head[:4] == b"FORM" and head[8:11] == b"AIF":
         return _sized(struct.unpack_from(">I", head, 4)[0], size)
-    if head.startswith(_EBML):
-        return _ebml(size, read_at)
     if head[4:8] in _BOXES:
         return _boxes(size, read_at)
     if head[:3] == b"ID3" and len(head) >= 10:

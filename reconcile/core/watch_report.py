@@ -11,6 +11,7 @@ import msgspec
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.findings import worst_first
 from reconcile.core.report import Counts
+from reconcile.core.size import many
 from reconcile.core.watching import Cause
 
 FORMAT = "reconcile.watch/1"
@@ -113,7 +114,7 @@ class OpenFindings:
 
     def _sentence(self, new: list[Finding]) -> str:
         counts = Counter(finding.severity.value for finding in self.findings)
-        counted = ", ".join(f"{count:,} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
+        counted = ", ".join(many(count, name) for name, count in counts.items())
         which, shown = ("new", new) if 0 < len(new) < len(self.findings) else ("the first", self.findings)
         return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
 

@@ -332,7 +332,5 @@ def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozense
     reading = asset_map.read(path, known)
     if reading is None:
         return frozenset()
-    if reading.ownership is Ownership.KNOWN and reading.char_id is not None:
-        return frozenset({reading.char_id})
-    named = asset_map.character_in_name(path) if reading.ownership is Ownership.UNKNOWN else None
-    return None if named is None else frozenset({named})
+    owner = asset_map.character_in_name(path) if reading.ownership is Ownership.UNKNOWN else reading.char_id
+    return None if owner is None else frozenset({owner})
