@@ -174,7 +174,7 @@ class Finder:
 
     def exact(self, way: Way, text: str) -> Trail | None:
         """Returns the same place if it holds the text, and no other map with the same key does."""
-        found = [trail for trail, value in self._trails(way, anywhere=False) if _is(value, text)]
+        found = [trail for trail, value in self._trails(way, anywhere=False) if value == text]
         return found[0] if len(found) == 1 else None
 
     def find(self, way: Way, text: str) -> Trail | None:
@@ -186,7 +186,7 @@ class Finder:
 
     def all(self, way: Way, text: str) -> list[Trail]:
         """Returns every place that holds the text and is reached by the same names."""
-        return [trail for trail in self._index(way).get(text, ()) if _is(value_at(self._fields, trail), text)]
+        return [trail for trail in self._index(way).get(text, ()) if value_at(self._fields, trail) == text]
 
     def has_become(self, way: Way, text: str, new: str) -> bool:
         """Whether no place holds the text any more, and some place holds the new one."""
@@ -234,10 +234,6 @@ class Finder:
 def numberless(way: Way) -> Way:
     """Returns the path with 0 for every number: the same for all places that are reached by the same names."""
     return tuple(0 if isinstance(step, int) else step for step in way)
-
-
-def _is(value: Any, text: str) -> bool:
-    return isinstance(value, str) and value == text
 
 
 def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None:
