@@ -41,11 +41,12 @@ class Width:
         self._held_until = -math.inf
         self._refused = 0
         self._refused_at = -math.inf
-        self._measure(-math.inf)
+        self.start(-math.inf)
 
-    def start(self, now: float) -> None:
-        """Notes that files begin to be sent."""
-        self._measure(now)
+    def start(self, now: float, *, warm: bool = False) -> None:
+        """Begins to measure, as files begin to be sent; if ``warm``, the first ones at this width are through."""
+        self._since, self._warm = now, warm
+        self._work, self._ended = 0, 0
 
     def moved(self, size: int, now: float) -> None:
         """Notes that bytes were sent; negative if a part has to be sent again."""
@@ -72,7 +73,7 @@ class Width:
         enough, passed = self._ended >= self.at_once, now - self._since
         if not self._warm:
             if enough or passed >= LONGEST:
-                self._measure(now, warm=True)
+                self.start(now, warm=True)
         elif passed >= SHORTEST and (enough or passed >= LONGEST):
             self._judge(self._work / passed, now)
 
@@ -86,7 +87,7 @@ class Width:
         wider = self._wider(now)
         if wider == width or now < self._held_until:
             self._before = None
-            self._measure(now, warm=True)
+            self.start(now, warm=True)
             return
         self._before = (width, rate)
         self._become(wider, now)
@@ -98,8 +99,4 @@ class Width:
 
     def _become(self, width: int, now: float) -> None:
         self.at_once = width
-        self._measure(now)
-
-    def _measure(self, now: float, *, warm: bool = False) -> None:
-        self._since, self._warm = now, warm
-        self._work, self._ended = 0, 0
+        self.start(now)
