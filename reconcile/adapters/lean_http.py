@@ -194,8 +194,8 @@ class _Request(NamedTuple):
 class Http:
     """An HTTP client for any servers, which keeps up to ``connections`` for each. Thread-safe.
 
-    ``deadline`` (seconds) bounds connecting and each wait for an answer. ``certificate`` returns a certificate and its
-    key, both as PEM, for servers that request one. Redirects are not followed. ``watch`` sees each request.
+    ``deadline`` (seconds) bounds connecting and each wait for an answer. Redirects are not followed. ``watch`` sees
+    each request.
     """
 
     def __init__(
@@ -203,14 +203,14 @@ class Http:
         *,
         deadline: float,
         connections: int,
-        certificate: Callable[[], tuple[bytes, bytes]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         watch: Watch = unheard,
     ) -> None:
         self._deadline = deadline
         self._watch = watch
         self._clock = clock
-        self._certificate = certificate
+        self.certificate: Callable[[], tuple[bytes, bytes]] | None = None
+        """Returns a certificate and its key, as PEM, for servers that request one; set before the first request."""
         self._connections = connections
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -357,8 +357,8 @@ class Http:
         is_folder = os.path.isdir(place)
         context = ssl.create_default_context(cafile=None if is_folder else place, capath=place if is_folder else None)
         context.set_alpn_protocols(["http/1.1"])
-        if self._certificate is not None:
-            show(context, *self._certificate())
+        if self.certificate is not None:
+            show(context, *self.certificate())
         return context
 
 

@@ -55,37 +55,36 @@ class NoToken(Portable, Exception):
 
 
 class Server(NamedTuple):
-    """The server of a Google service.
-
-    ``universe`` is the domain of all its services, which differs in a few separate clouds; ``certificate`` returns a
-    certificate and its key.
-    """
+    """The server of a Google service. ``universe`` is the domain of all its services, which differs in a few separate
+    clouds."""
 
     universe: str
     url: str
-    certificate: Callable[[], tuple[bytes, bytes]] | None
 
 
-class Tokens:
-    """The application default credentials, looked up when first needed. Thread-safe.
+class AuthorizedHttp:
+    """An ``Http`` whose requests have a token of the application default credentials, which are looked up when first
+    needed. Thread-safe.
 
     ``deadline`` (seconds) bounds each wait for a token server; ``watch`` sees each request to one.
     """
 
-    def __init__(self, scopes: Sequence[str], *, deadline: float, watch: Watch = unheard) -> None:
+    def __init__(self, http: Http, scopes: Sequence[str], deadline: float, watch: Watch) -> None:
+        self._http = http
         self._scopes = tuple(scopes)
         self._request = Transport(deadline, watch)
         self._lock = threading.Lock()
         self._credentials: Any = None
 
     def close(self) -> None:
-        """Closes the connections to token servers."""
+        """Closes the pooled connections."""
+        self._http.close()
         self._request.close()
 
     def at_google(self, service: str) -> Server:
         """Returns the server of a service, such as ``storage``.
 
-        It has this device's certificate if the organization requires one. Raises NoToken.
+        Requests will show this device's certificate if the organization requires one. Raises NoToken.
         """
         with self._lock, lacks():
             universe = str(self._found().universe_domain or UNIVERSE)
@@ -93,27 +92,22 @@ class Tokens:
 
             source: Any = mtls
             shown = source.should_use_client_cert() and source.has_default_client_cert_source()
-            certificate = _certificate(source.default_client_cert_source()) if shown else None
+            if shown:
+                self._http.certificate = _certificate(source.default_client_cert_source())
         when = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
-        own = when == "always" or (when == "auto" and certificate is not None)
-        return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}", certificate)
+        own = when == "always" or (when == "auto" and shown)
+        return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}")
 
     def ask(
-        self,
-        http: Http,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | Streamed | None = None,
-        **options: Any,
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | Streamed | None = None, **options: Any
     ) -> Reply:
-        """Sends a request with a token, and again with a new one if the server does not accept it.
+        """Sends a request as ``Http.ask``, and again with a new token if the server does not accept the first.
 
-        Raises Failed and NoToken, and ConfigError as ``Http`` does.
+        Raises Failed, NoToken and ConfigError.
         """
         left = _REFRESHES
         while True:
-            answer = http.ask(method, url, {**headers, **self._headers(method, url)}, body, **options)
+            answer = self._http.ask(method, url, {**headers, **self._headers(method, url)}, body, **options)
             if answer.status_code != _UNAUTHORIZED or not left:
                 return answer
             answer.close()

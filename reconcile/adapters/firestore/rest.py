@@ -28,7 +28,7 @@ from reconcile.adapters.lean_http import Failed, FailureKind, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
-from reconcile.adapters.tokens import UNIVERSE, NoToken, TokenProblem, Tokens
+from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp, NoToken, TokenProblem
 from reconcile.core.moment import Moment
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
@@ -104,11 +104,9 @@ class CollectionReader:
     ) -> None:
         self._place = place
         self._base = base
-        self._deadline = deadline
         self._lock = threading.Lock()
-        self._watch = watch
-        self._http = self._opened(None)
-        self._tokens = None if base else Tokens(SCOPES, deadline=deadline, watch=watch)
+        http = Http(deadline=deadline, connections=_KEPT, watch=watch)
+        self._http = http if base else AuthorizedHttp(http, SCOPES, deadline, watch)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
         if owner:
             self._headers["Authorization"] = "Bearer owner"
@@ -121,8 +119,6 @@ class CollectionReader:
     def close(self) -> None:
         """Closes the pooled connections."""
         self._http.close()
-        if self._tokens is not None:
-            self._tokens.close()
 
     def query(
         self,
@@ -226,10 +222,7 @@ class CollectionReader:
         body = _ENCODE.encode(asked)
         try:
             url = f"{self._server()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
-            if self._tokens is None:
-                answer = self._http.ask("POST", url, self._headers, body, wait=timeout, stream=True)
-            else:
-                answer = self._tokens.ask(self._http, "POST", url, self._headers, body, wait=timeout, stream=True)
+            answer = self._http.ask("POST", url, self._headers, body, wait=timeout, stream=True)
             if answer.status_code == 200:
                 return answer
             content = answer.whole(timeout)
@@ -242,15 +235,9 @@ class CollectionReader:
     def _server(self) -> str:
         """Returns the server's address, which is looked up once. Raises NoToken."""
         with self._lock:
-            if not self._base and self._tokens is not None:
-                server = self._tokens.at_google("firestore")
-                self._base = server.url
-                if server.certificate is not None:
-                    self._http = self._opened(server.certificate)
+            if not self._base and isinstance(self._http, AuthorizedHttp):
+                self._base = self._http.at_google("firestore").url
             return self._base
-
-    def _opened(self, certificate: Callable[[], tuple[bytes, bytes]] | None) -> Http:
-        return Http(deadline=self._deadline, connections=_KEPT, certificate=certificate, watch=self._watch)
 
     def _refused(self, answer: Reply, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))

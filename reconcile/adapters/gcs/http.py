@@ -16,7 +16,7 @@ from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Patience, Traffic
-from reconcile.adapters.tokens import UNIVERSE, NoToken, Tokens
+from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp, NoToken
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -54,11 +54,10 @@ class GcsClient:
         self.traffic = traffic
         self.meter = meter or Meter()
         self._charged = {"userProject": user_project} if user_project else {}
-        self._connections = connections
         self._lock = threading.Lock()
         self._base, anonymous = _server(checked_endpoint(endpoint))
-        self._http = self._opened(None)
-        self._tokens = None if anonymous else Tokens(SCOPES, deadline=traffic.deadline, watch=self.meter.other)
+        http = Http(deadline=traffic.deadline, connections=connections, watch=self.meter.bucket)
+        self._http = http if anonymous else AuthorizedHttp(http, SCOPES, traffic.deadline, self.meter.other)
         self._checked = False
 
     @property
@@ -69,8 +68,6 @@ class GcsClient:
     def close(self) -> None:
         """Closes the pooled connections."""
         self._http.close()
-        if self._tokens is not None:
-            self._tokens.close()
 
     def objects(self, *, upload: bool = False) -> str:
         """Returns the URL path of the bucket's objects."""
@@ -138,10 +135,7 @@ class GcsClient:
         url = self._url(path, query)
         patience = self.traffic.deadline * (1 if data is None or isinstance(data, bytes) else 3)
         try:
-            if self._tokens is None:
-                answer = self._http.ask(method, url, sent, data, patience=patience, stream=stream)
-            else:
-                answer = self._tokens.ask(self._http, method, url, sent, data, patience=patience, stream=stream)
+            answer = self._http.ask(method, url, sent, data, patience=patience, stream=stream)
             if answer.status_code not in accept:
                 self._refuse(answer, answer.whole(self.traffic.deadline), missing, about)
         except Failed as error:
@@ -161,37 +155,27 @@ class GcsClient:
     def _check(self) -> None:
         """Chooses the server before the first request. Raises ConfigError for one that must not be used."""
         with self._lock:
-            if not self._checked:
-                self._find_server()
-                self._checked = True
-
-    def _find_server(self) -> None:
-        if not self._base.startswith(("http://", "https://")):
-            raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
-        if self._tokens is not None:
-            # The environment may also name a server, and that server would get the token.
-            checked_endpoint(self._base)
-            try:
-                server = self._tokens.at_google("storage")
-            except NoToken as error:
-                raise of_lack(error, self.where) from error
-            if server.universe != UNIVERSE:
+            if self._checked:
+                return
+            if not self._base.startswith(("http://", "https://")):
                 raise ConfigError(
-                    f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",
-                    hint=f"use credentials of {UNIVERSE}",
+                    f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}"
                 )
-            if self._base == GOOGLE and server.url != GOOGLE:
-                self._base = server.url
-            if server.certificate is not None:
-                self._http = self._opened(server.certificate)
-
-    def _opened(self, certificate: Callable[[], tuple[bytes, bytes]] | None) -> Http:
-        return Http(
-            deadline=self.traffic.deadline,
-            connections=self._connections,
-            certificate=certificate,
-            watch=self.meter.bucket,
-        )
+            if isinstance(self._http, AuthorizedHttp):
+                # The environment may also name a server, and that server would get the token.
+                checked_endpoint(self._base)
+                try:
+                    server = self._http.at_google("storage")
+                except NoToken as error:
+                    raise of_lack(error, self.where) from error
+                if server.universe != UNIVERSE:
+                    raise ConfigError(
+                        f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",
+                        hint=f"use credentials of {UNIVERSE}",
+                    )
+                if self._base == GOOGLE:
+                    self._base = server.url
+            self._checked = True
 
     def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
         status = answer.status_code
