@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reconcile.adapters.network import WayFault
 from reconcile.core.portable import Portable
@@ -83,14 +82,6 @@ class Span(NamedTuple):
     start: str | None = None
     end: str | None = None
     after: bool = False
-
-
-class Found(NamedTuple):
-    """A document as read: its values by field name, and its update time as a token."""
-
-    id: str
-    fields: Mapping[str, Any]
-    update_time: str
 
 
 class Collected(NamedTuple):

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.cloud.firestore_v1.types.document import Value as _Value
 from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from reconcile.adapters.firestore.values import moment
 from reconcile.core.opaque import Opaque
 
 Value = _Value.pb()
 """The raw protobuf message, many times cheaper than its proto-plus wrapper."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -56,20 +54,12 @@ def same_fields(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def token(timestamp: Any) -> str:
-    """Returns a time in RFC 3339 with microseconds, or with nanoseconds if it has them; as text it sorts by time.
-
-    Raises ValueError if the message is not a time in the years 1 to 9999.
-    """
-    fraction = f"{timestamp.nanos:09d}"
-    if fraction.endswith("000"):
-        fraction = fraction[:6]
+    """Returns the update time of a timestamp, as ``values.moment``. Raises ValueError if it is not a time in the years
+    1 to 9999."""
     try:
-        moment = _EPOCH + timedelta(seconds=timestamp.seconds)
-    except OverflowError:
-        moment = None
-    if moment is None or not 0 <= timestamp.nanos < 1_000_000_000:
-        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is not a time")
-    return f"{moment.isoformat(timespec='seconds').removesuffix('+00:00')}.{fraction}Z"
+        return moment(timestamp.ToJsonString())
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{timestamp.seconds} s and {timestamp.nanos} ns is not a time") from error
 
 
 def timestamp(text: str) -> Any:

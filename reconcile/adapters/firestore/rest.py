@@ -16,7 +16,6 @@ from reconcile.adapters.firestore.calls import (
     CallFailed,
     Collected,
     CredentialsMissing,
-    Found,
     Nonsense,
     Span,
     field_path,
@@ -30,6 +29,7 @@ from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
 from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp, NoToken, TokenProblem
 from reconcile.core.moment import Moment
+from reconcile.core.rows import Document
 
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform", "https://www.googleapis.com/auth/datastore")
 _KEPT = 8
@@ -129,7 +129,7 @@ class CollectionReader:
         *,
         whole: bool,
         on_bytes: Callable[[int], None] = lambda _: None,
-    ) -> Iterator[Found]:
+    ) -> Iterator[Document]:
         """Yields at most ``limit`` documents of the span, in order, as of the moment if that is known.
 
         With ``whole``, documents have all fields, otherwise none, only their names and update times. ``on_bytes`` is
@@ -168,7 +168,7 @@ class CollectionReader:
 
     def get(
         self, ids: Collection[str], fields: Iterable[str] | None, timeout: float, at: Moment
-    ) -> Iterator[tuple[str, Found | None]]:
+    ) -> Iterator[tuple[str, Document | None]]:
         """Yields each id once, in any order, with its document or None, as of the moment if that is known.
 
         ``fields`` limits the fields that are read; None means all. Raises CallFailed, perhaps after some answers,
@@ -262,14 +262,14 @@ class CollectionReader:
     def _cursor(self, document: str, *, before: bool) -> dict[str, Any]:
         return {"values": [{"referenceValue": self._place.prefix + document}], "before": before}
 
-    def _found(self, document: _Document) -> Found:
+    def _found(self, document: _Document) -> Document:
         own = self._place.id_of(document.name)
         try:
             updated = moment(document.updateTime)
         except ValueError as error:
             raise Nonsense(f"with an update time of {own!r} that is not one: {error}") from error
         try:
-            return Found(own, decode_document(document.fields), updated)
+            return Document(own, decode_document(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
 

@@ -14,7 +14,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import room
-from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Found, Nonsense
+from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Nonsense
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
     ABOUT_THE_MOMENT,
@@ -141,8 +141,7 @@ class FirestoreRecordStore(Closing):
     def read(self, ids: Collection[str] | None = None, *, at: Moment | None = None) -> Iterator[Document]:
         """Yields documents as the port says."""
         at = at or Moment()
-        found = self._pages("", at, whole=True) if ids is None else self._named(ids, at)
-        return map(self._document, found)
+        return self._pages("", at, whole=True) if ids is None else self._named(ids, at)
 
     def update(self, document: str, fields: Mapping[str, Any], *, if_update_time: str) -> str:
         """Updates a document as the port says; Firestore keeps the update time if nothing changes."""
@@ -154,11 +153,7 @@ class FirestoreRecordStore(Closing):
 
     # -- reading ------------------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _document(found: Found) -> Document:
-        return Document(id=found.id, fields=found.fields, update_time=found.update_time)
-
-    def _pages(self, prefix: str, at: Moment, *, whole: bool) -> Iterator[Found]:
+    def _pages(self, prefix: str, at: Moment, *, whole: bool) -> Iterator[Document]:
         """Yields every document whose id starts with the prefix. What a page brought before it broke off counts, and
         the next page continues from there; only a page that ended cleanly can be the last."""
         size = PAGE if whole else NAMES_PAGE
@@ -182,7 +177,7 @@ class FirestoreRecordStore(Closing):
             elif whole:
                 size = next_page(len(page), sum(came))
 
-    def _named(self, ids: Collection[str], at: Moment) -> Iterator[Found]:
+    def _named(self, ids: Collection[str], at: Moment) -> Iterator[Document]:
         names = sorted({name for name in ids if id_problem(name) is None})
         for first in range(0, len(names), PAGE):
             found = self._get(names[first : first + PAGE], None, self._traffic.deadline, at)
@@ -190,9 +185,9 @@ class FirestoreRecordStore(Closing):
 
     def _get(
         self, names: Collection[str], fields: Collection[str] | None, within: float, at: Moment
-    ) -> dict[str, Found | None]:
+    ) -> dict[str, Document | None]:
         """Returns an answer for each name; names that a broken call has answered are not requested again."""
-        answers: dict[str, Found | None] = {}
+        answers: dict[str, Document | None] = {}
         patience = Patience(self._traffic, within=within)
         while missing := [name for name in names if name not in answers]:
             sent = at.as_of
@@ -354,7 +349,7 @@ class FirestoreRecordStore(Closing):
         moved = "is there already" if seen is None else "was written since it was read"
         raise PreconditionFailed(f"{self._name(document)} {moved}", hint="plan again") from failure
 
-    def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Found | None:
+    def _look(self, document: str, fields: Collection[str] | None, *, doubt: bool) -> Document | None:
         try:
             return self._get([document], fields, self._traffic.deadline / 2, Moment())[document]
         except StoreError as error:
