@@ -227,15 +227,20 @@ def error_in(body: bytes) -> tuple[str, frozenset[str]]:
     if not isinstance(error, dict):
         text = error if isinstance(error, str) else body[: 4 * _SHOWN].decode("utf-8", "replace")
         return one_line(text), frozenset()
-    listed = [*_maps(error.get("errors")), *_maps(error.get("details"))]
-    reasons = {reason for each in listed if isinstance(reason := each.get("reason"), str)}
-    for each in _maps(error.get("details")):
-        violated = (violation.get("type") for violation in _maps(each.get("violations")))
-        reasons |= {kind for kind in violated if isinstance(kind, str)}
+    reasons = reasons_in(error.get("errors")) | reasons_in(error.get("details"))
     message = error.get("message")
     if "insufficientPermissions" in reasons and str(message).strip(" .").lower() == "insufficient permission":
-        reasons.add("ACCESS_TOKEN_SCOPE_INSUFFICIENT")  # for a missing role, Google names the permission
-    return one_line(message) if isinstance(message, str) else "", frozenset(reasons)
+        reasons |= {"ACCESS_TOKEN_SCOPE_INSUFFICIENT"}  # for a missing role, Google names the permission
+    return one_line(message) if isinstance(message, str) else "", reasons
+
+
+def reasons_in(details: Any) -> frozenset[str]:
+    """Returns the reasons in the details of an error, such as ``SERVICE_DISABLED``: those of the details themselves,
+    and the types of violated preconditions."""
+    listed = _maps(details)
+    found = [each.get("reason") for each in listed]
+    found += [violation.get("type") for each in listed for violation in _maps(each.get("violations"))]
+    return frozenset(each for each in found if isinstance(each, str))
 
 
 def _maps(value: Any) -> list[dict[str, Any]]:

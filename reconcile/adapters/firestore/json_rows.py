@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from reconcile.core.portable import Portable
+from reconcile.adapters.firestore.calls import CallFailed, Nonsense
 
 T = TypeVar("T")
 
@@ -20,14 +20,6 @@ LONGEST_ELEMENT = 64 * 1024 * 1024
 """Bytes of one element. In JSON, a document of 1 MiB made of one-byte values takes a third of that."""
 _AT_ONCE = 4 * 1024 * 1024
 _MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}"]', re.DOTALL)
-
-
-class NoArray(Portable, Exception):
-    """Raised if the bytes are not a JSON array of such elements. The text says why."""
-
-
-class BrokenOff(Portable, Exception):
-    """Raised if the bytes end before the array does."""
 
 
 class Rows(Generic[T]):
@@ -40,7 +32,8 @@ class Rows(Generic[T]):
     def read(self, pieces: Iterable[bytes]) -> Iterator[T]:
         """Yields the elements of the array.
 
-        Raises NoArray, BrokenOff, and what ``pieces`` raises, each after the elements that arrived whole.
+        Raises CallFailed if the array breaks off, Nonsense if it is not one of such elements, and what ``pieces``
+        raises, each after the elements that arrived whole.
         """
         taker = _Taker()
         threshold = _AT_ONCE
@@ -50,9 +43,9 @@ class Rows(Generic[T]):
                 if len(taker.held) >= threshold:
                     yield from map(self._decoded, taker.take())
                     if len(taker.held) > LONGEST_ELEMENT:
-                        raise NoArray(f"one element of a list has more than {LONGEST_ELEMENT:,} bytes")
+                        raise _unreadable(f"one element of a list has more than {LONGEST_ELEMENT:,} bytes")
                     threshold = max(_AT_ONCE, 2 * len(taker.held))
-        except NoArray:
+        except Nonsense:
             raise
         except Exception:
             yield from map(self._decoded, taker.take())
@@ -68,15 +61,19 @@ class Rows(Generic[T]):
                 return
         yield from map(self._decoded, taker.take())
         if not taker.ended:
-            raise BrokenOff
+            raise CallFailed("UNAVAILABLE", "its answer breaks off")
         if wrong is not None:
-            raise NoArray(str(wrong)) from wrong
+            raise _unreadable(wrong) from wrong
 
     def _decoded(self, element: bytes) -> T:
         try:
             return self._one.decode(element)
         except (ValueError, RecursionError) as error:
-            raise NoArray(str(error)) from error
+            raise _unreadable(error) from error
+
+
+def _unreadable(why: object) -> Nonsense:
+    return Nonsense(f"what cannot be read: {why}")
 
 
 class _Taker:
@@ -92,7 +89,7 @@ class _Taker:
         self._ended = 0
 
     def take(self) -> Iterator[bytes]:
-        """Yields the elements that are whole so far. Raises NoArray."""
+        """Yields the elements that are whole so far. Raises Nonsense."""
         self.untouched = False
         data = bytes(self.held)
         for mark in _MARK.finditer(data, self._at):
@@ -101,10 +98,10 @@ class _Taker:
                 self._at = mark.start()
                 break
             if self._depth <= 1 and (kind[:1] not in b"{[]" or data[self._ended : mark.start()].strip(b", \t\r\n")):
-                raise NoArray("an answer is not a list of objects")
+                raise _unreadable("an answer is not a list of objects")
             self._at = mark.end()
             if self.ended or (self._depth == 0 and kind != b"["):
-                raise NoArray("an answer is not a list")
+                raise _unreadable("an answer is not a list")
             if kind in (b"{", b"["):
                 if self._depth == 1:
                     self._start = mark.start()

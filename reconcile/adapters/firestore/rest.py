@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -21,7 +22,7 @@ from reconcile.adapters.firestore.calls import (
     field_path,
     rank,
 )
-from reconcile.adapters.firestore.json_rows import BrokenOff, NoArray, Rows
+from reconcile.adapters.firestore.json_rows import Rows
 from reconcile.adapters.firestore.values import decode_document, moment
 from reconcile.adapters.lean_http import Failed, FailureKind, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
@@ -66,13 +67,11 @@ class _Error(msgspec.Struct):
     details: list[dict[str, Any]] = []
 
 
-class _Listed(msgspec.Struct, gc=False):
+class _Row(msgspec.Struct, gc=False):
+    """One row of an answer: a ``document`` of a query, or one that was asked for by name and ``found`` or
+    ``missing``."""
+
     document: _Document | None = None
-    readTime: str = ""  # noqa: N815
-    error: _Error | None = None
-
-
-class _Got(msgspec.Struct, gc=False):
     found: _Document | None = None
     missing: str = ""
     readTime: str = ""  # noqa: N815
@@ -83,13 +82,9 @@ class _Refused(msgspec.Struct):
     error: _Error
 
 
-_LISTED = Rows(_Listed)
-_GOT = Rows(_Got)
-_REFUSED = msgspec.json.Decoder(_Refused)
-_REFUSED_LIST = msgspec.json.Decoder(list[_Refused])
+_ROWS = Rows(_Row)
+_REFUSED: msgspec.json.Decoder[_Refused | list[_Refused]] = msgspec.json.Decoder(_Refused | list[_Refused])
 _ENCODE = msgspec.json.Encoder()
-
-T = TypeVar("T", _Listed, _Got)
 
 
 class CollectionReader:
@@ -152,7 +147,7 @@ class CollectionReader:
         before = None if span.start is None else rank(span.start)
         follows = span.after
         asked = {"structuredQuery": query}
-        for row in self._rows(_LISTED, f"{self._place.parent}:runQuery", asked, timeout, at, on_bytes):
+        for row in self._rows(f"{self._place.parent}:runQuery", asked, timeout, at, on_bytes):
             if row.document is None:
                 continue
             found = self._found(row.document)
@@ -178,7 +173,7 @@ class CollectionReader:
         asked: dict[str, Any] = {"documents": [self._place.prefix + name for name in ids]}
         if fields is not None:
             asked["mask"] = {"fieldPaths": [field_path(name) for name in fields]}
-        for row in self._rows(_GOT, f"{self._place.database}/documents:batchGet", asked, timeout, at):
+        for row in self._rows(f"{self._place.database}/documents:batchGet", asked, timeout, at):
             found = None if row.found is None else self._found(row.found)
             if found is None and not row.missing:
                 continue
@@ -190,29 +185,24 @@ class CollectionReader:
 
     def _rows(
         self,
-        rows: Rows[T],
         path: str,
         asked: dict[str, Any],
         timeout: float,
         at: Moment,
         on_bytes: Callable[[int], None] = lambda _: None,
-    ) -> Iterator[T]:
+    ) -> Iterator[_Row]:
         """Yields the rows of the answer to a call, within ``timeout`` seconds in all."""
         end = time.monotonic() + timeout
         read_at = ""
         answer = self._ask(path, {**asked, "readTime": at.as_of} if at.as_of else asked, timeout)
         try:
-            for row in rows.read(_counted(answer.pieces(end), on_bytes)):
+            for row in _ROWS.read(_counted(answer.pieces(end), on_bytes)):
                 if row.error is not None:
                     raise _refusal(row.error, 0, 0.0)
                 read_at = row.readTime or read_at
                 yield row
         except Failed as error:
             raise _broken(error) from error
-        except BrokenOff as error:
-            raise CallFailed("UNAVAILABLE", "its answer breaks off") from error
-        except NoArray as error:
-            raise Nonsense(f"what cannot be read: {error}") from error
         finally:
             answer.close()
             at.note(_moment_or_none(read_at))  # the last row's time: the rows before it read the same at that time
@@ -242,14 +232,10 @@ class CollectionReader:
     def _refused(self, answer: Reply, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))
         status = answer.status_code
-        for decoder in (_REFUSED, _REFUSED_LIST):
-            try:
-                found = decoder.decode(content)
-            except (ValueError, RecursionError):
-                continue
-            refused = found[0] if isinstance(found, list) and found else found
-            if isinstance(refused, _Refused):
-                return _refusal(refused.error, status, pause)
+        with suppress(ValueError, RecursionError):
+            found = _REFUSED.decode(content)
+            if found:
+                return _refusal((found[0] if isinstance(found, list) else found).error, status, pause)
         proxy = proxy_for(self._base) if status == 407 else None
         if proxy is not None:
             fault = proxy.answered(status, self.host)
@@ -301,15 +287,9 @@ def _broken(error: Failed) -> CallFailed:
 def _refusal(error: _Error, status: int, pause: float) -> CallFailed:
     """Returns the failed call that one of Google's error bodies describes, with the reasons in its details."""
     code = error.status if error.status in _CODES else _STATUS.get(error.code or status, "UNKNOWN")
-    reasons: set[str] = set()
     for detail in error.details:
         pause = pause or _seconds(detail.get("retryDelay"))
-        violated = detail.get("violations")
-        found = [detail.get("reason")]
-        if isinstance(violated, list):
-            found += [each.get("type") for each in violated if isinstance(each, dict)]
-        reasons.update(each for each in found if isinstance(each, str))
-    return CallFailed(code, error.message[:LONGEST], pause, frozenset(reasons))
+    return CallFailed(code, error.message[:LONGEST], pause, refusals.reasons_in(error.details))
 
 
 def _seconds(delay: Any) -> float:

@@ -7,8 +7,7 @@ timeout.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -79,8 +78,12 @@ class CollectionWriter:
         Raises CallFailed, also if the answer does not say what was written: as after a lost reply, the commit may have
         been applied.
         """
-        with _failures():
+        try:
             answer = self._transport.commit(request, timeout=timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            code = error.code()
+            name = "UNKNOWN" if code is None else code.name
+            raise CallFailed(name, (error.details() or "")[:LONGEST], *_beside(error)) from error
         results = rpc.CommitResponse.pb(answer).write_results
         if len(results) != 1 or not results[0].HasField("update_time"):
             raise CallFailed("UNKNOWN", "the answer to a commit does not say what was written")
@@ -90,16 +93,6 @@ class CollectionWriter:
             raise CallFailed(
                 "UNKNOWN", f"the answer to a commit holds an update time that cannot be read: {error}"
             ) from error
-
-
-@contextmanager
-def _failures() -> Iterator[None]:
-    try:
-        yield
-    except grpc.RpcError as error:
-        code = error.code()
-        name = "UNKNOWN" if code is None else code.name
-        raise CallFailed(name, (error.details() or "")[:LONGEST], *_beside(error)) from error
 
 
 def _beside(error: grpc.RpcError) -> tuple[float, frozenset[str]]:
