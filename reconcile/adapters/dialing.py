@@ -40,11 +40,6 @@ class Route(NamedTuple):
     port: int
     proxy: Proxy | None
 
-    @property
-    def origin(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}:{self.port}"
-
 
 def undialed(route: Route, limit: float, trust: Callable[[], ssl.SSLContext]) -> Connection:
     """Returns a connection that is not open yet; its ``connect`` goes through the route's proxy."""

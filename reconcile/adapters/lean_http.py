@@ -339,7 +339,7 @@ class Http:
             connection.connect()
         except (OSError, http.client.HTTPException, ValueError) as error:
             if route.proxy is not None and not isinstance(error, ssl.SSLError) and fault_here(error) is None:
-                fault = fault_of_proxy(route.proxy, error, route.origin)
+                fault = fault_of_proxy(route.proxy, error, route.host)
                 raise Failed(FailureKind.SILENT, fault.message, fault, reached=False) from error
             raise _failed(error, reached=False) from error
         return connection

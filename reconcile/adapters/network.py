@@ -6,7 +6,6 @@ import os
 import re
 import ssl
 import sys
-from collections.abc import Mapping
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import NamedTuple
@@ -180,23 +179,36 @@ def _holds(entry: str, address: IPv4Address) -> bool:
 
 
 def fault_here(error: BaseException) -> WayFault | None:
-    """Returns the fault of this machine or its certificates that a connection error shows, or None."""
+    """Returns the fault of this machine, of the server's certificate, or of the file with trusted certificates, that a
+    connection error shows; else None."""
     if descriptors.is_shortage(error):
         return WayFault(Fault.PASSING, descriptors.shortage(error), descriptors.HINT)
-    return _trust(list(chain(error)))
+    variable = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
+    now = f"{variable} (it is {os.environ[variable]!r} now)" if variable else ""
+    either = now or "REQUESTS_CA_BUNDLE, or SSL_CERT_FILE,"
+    causes = list(chain(error))
+    for each in causes:
+        text = str(each)
+        if isinstance(each, ssl.SSLCertVerificationError):
+            return _distrust(each, either)
+        if "TLS CA certificate bundle" in text or (isinstance(each, ssl.SSLError) and "CERTIFICATE_OR_CRL" in text):
+            message = f"the CA certificates cannot be read: {text.partition(', invalid path')[0].rstrip('.')}"
+            return WayFault(Fault.SETTING, message, f"correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it")
+    said = next((each for each in causes if "certificate verify failed" in str(each).lower()), None)
+    return None if said is None else _unknown_ca(f"its certificate is not trusted: {_words(said)}", either)
 
 
-def fault_of_proxy(proxy: Proxy, error: BaseException, url: str) -> WayFault:
-    """Returns the fault for an error of a connection to or through a proxy."""
+def fault_of_proxy(proxy: Proxy, error: BaseException, host: str) -> WayFault:
+    """Returns the fault for an error of a connection to a proxy, or through it to ``host``."""
     causes = list(chain(error))
     tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
-    return proxy.fault(tunnel or _words(_innermost(causes)), _host(url))
+    innermost = next((each for each in reversed(causes) if isinstance(each, OSError) and each.strerror), causes[-1])
+    return proxy.fault(tunnel or _words(innermost), host)
 
 
-def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = None) -> WayFault | None:
+def grpc_fault_of(details: str, host: str) -> WayFault | None:
     """Returns the fault in the details of a gRPC error if the call never reached ``host`` or got no token; else
     None."""
-    env = os.environ if environ is None else environ
     if "Too many open files" in details:
         return WayFault(Fault.PASSING, descriptors.shortage(OSError()), descriptors.HINT)
     fetching = "Getting metadata from plugin failed" in details
@@ -204,7 +216,7 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
         variable = "REQUESTS_CA_BUNDLE" if fetching else GRPC_ROOTS
         return _unknown_ca(
             "the certificate is not trusted",
-            f"{variable} (it is {env[variable]!r} now)" if env.get(variable) else variable,
+            f"{variable} (it is {os.environ[variable]!r} now)" if os.environ.get(variable) else variable,
         )
     if fetching:
         proxy = proxy_for(GOOGLE)
@@ -212,11 +224,10 @@ def grpc_fault_of(details: str, host: str, environ: Mapping[str, str] | None = N
             return None
         number = _ERRNO.search(details)
         return proxy.problem() or proxy.fault(number[1] if number else _tail(details), "oauth2.googleapis.com")
-    named = next(((name, env[name]) for name in _GRPC_PROXIES if env.get(name)), None)
-    if named is None or _goes_without(host, env):
+    proxy = next((Proxy(url, name) for name in _GRPC_PROXIES if (url := os.environ.get(name))), None)
+    if proxy is None or _goes_without(host) or urlsplit(proxy.url).scheme not in ("http", ""):
         return None
-    proxy = Proxy(named[1], named[0])
-    return proxy.fault(_tail(details), host) if urlsplit(named[1]).scheme in ("http", "") else None
+    return proxy.fault(_tail(details), host)
 
 
 def grpc_advice(host: str) -> str:
@@ -232,26 +243,10 @@ def grpc_advice(host: str) -> str:
     return f"writes go by gRPC, which does not heed {proxy}: set https_proxy (in small letters) to it as well"
 
 
-def _goes_without(host: str, env: Mapping[str, str]) -> bool:
+def _goes_without(host: str) -> bool:
     """Whether gRPC, by its own rules, uses no proxy for the host."""
-    listed = env.get("no_grpc_proxy") or env.get("no_proxy") or ""
+    listed = next(filter(None, map(os.environ.get, ("no_grpc_proxy", "no_proxy"))), "")
     return any(entry and host.lower().endswith(entry) for entry in map(str.strip, listed.lower().split(",")))
-
-
-def _trust(causes: list[BaseException]) -> WayFault | None:
-    """Returns the fault of the server's certificate, or of the file with trusted certificates; else None."""
-    variable = next((name for name in CA_VARIABLES if os.environ.get(name)), "")
-    now = f"{variable} (it is {os.environ[variable]!r} now)" if variable else ""
-    either = now or "REQUESTS_CA_BUNDLE, or SSL_CERT_FILE,"
-    for each in causes:
-        text = str(each)
-        if isinstance(each, ssl.SSLCertVerificationError):
-            return _distrust(each, either)
-        if "TLS CA certificate bundle" in text or (isinstance(each, ssl.SSLError) and "CERTIFICATE_OR_CRL" in text):
-            message = f"the CA certificates cannot be read: {text.partition(', invalid path')[0].rstrip('.')}"
-            return WayFault(Fault.SETTING, message, f"correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it")
-    said = next((each for each in causes if "certificate verify failed" in str(each).lower()), None)
-    return None if said is None else _unknown_ca(f"its certificate is not trusted: {_words(said)}", either)
 
 
 def _distrust(error: ssl.SSLCertVerificationError, variable: str) -> WayFault:
@@ -272,11 +267,6 @@ def _unknown_ca(why: str, variable: str) -> WayFault:
     return WayFault(Fault.LASTING, why, hint)
 
 
-def _innermost(causes: list[BaseException]) -> BaseException:
-    system = [each for each in causes if isinstance(each, OSError) and each.strerror]
-    return system[-1] if system else causes[-1]
-
-
 def _words(error: BaseException) -> str:
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(said).split("\n", 1)[0].rstrip(".")
@@ -284,10 +274,6 @@ def _words(error: BaseException) -> str:
 
 def _tail(details: str) -> str:
     return details.rpartition("last error: ")[2].split("\n", 1)[0][:200].rstrip(".")
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or url
 
 
 def _domain(host: str) -> str:

@@ -269,7 +269,7 @@ TOKEN = (
 
 
 def test_what_grpc_says_of_a_ca_names_its_own_variable() -> None:
-    fault = grpc_fault_of(UNTRUSTED, "firestore.googleapis.com", {})
+    fault = grpc_fault_of(UNTRUSTED, "firestore.googleapis.com")
     assert fault is not None
     assert "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH" in fault.hint
 
