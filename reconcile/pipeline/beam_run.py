@@ -48,7 +48,6 @@ from reconcile.pipeline.beam_sources import (
     ReadObjects,
     ReadParts,
     ReadReport,
-    files_of,
     in_lane,
     ranges,
 )
@@ -264,7 +263,7 @@ def inputs_of(
     if report is None:
         objects = _read(pipeline, kept, "objects", ReadObjects(settings), ranges(project.asset_map, ids))
     else:
-        objects = _read(pipeline, kept, "objects", ReadReport(settings), files_of(report))
+        objects = _read(pipeline, kept, "objects", ReadReport(settings), report.files)
     files, files_noted = _files(pipeline, project, folders, kept)
     local = [steps.packed(steps.document_row(each, World.LOCAL_DB)) for each in roster.local_documents]
     states = (steps.packed(state_row(state)) for state in project.agreed.all())

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +18,13 @@ import apache_beam as beam
 import msgspec
 from apache_beam.metrics import Metrics
 
-from reconcile.adapters.inventory.report import InventoryReport, read_file
+from reconcile.adapters.inventory.report import ReportFile
 from reconcile.adapters.inventory.store import ReportedRows
 from reconcile.adapters.sorting import Spill
 from reconcile.config.settings import Settings
 from reconcile.core import scan as scans
 from reconcile.core.errors import AccessDenied, ReconcileError
 from reconcile.core.moment import Moment
-from reconcile.core.names import BucketRoot
 from reconcile.core.plandir import shard_of
 from reconcile.core.ramp import Ramp, Turn
 from reconcile.core.report import Problem
@@ -47,16 +45,6 @@ RANGES = 64
 """The approximate number of ranges of keys for each prefix of the rules."""
 Range = tuple[str, str]
 """Keys from the first (included) to the second (excluded); an empty second one means no end."""
-
-
-class ReportFile(msgspec.Struct, frozen=True):
-    """One file of a report: where the report is, the file's key there, the name of the manifest, and how many rows all
-    files have."""
-
-    root: BucketRoot
-    shard: str
-    manifest: str
-    records: int
 
 
 class ReadParts(beam.DoFn):  # type: ignore[misc]
@@ -172,15 +160,9 @@ class ReadReport(ReadParts):
     what = "objects"
 
     def read(self, project: OpenProject, part: ReportFile) -> Iterator[Any]:
-        rows, uri = ReportedRows(), part.root.uri(part.shard)
-        folder = project.objects_at(part.root)
-        with (
-            Spill(project.options.memory, project.spill_folder) as spill,
-            closing(read_file(folder, part.root, part.shard, part.manifest)) as chunks,
-        ):
-            for found in rows.objects(uri, chunks, project.bucket, spill.file):
-                if rows.rows > part.records:  # of all files together: more would only be sorted for nothing
-                    break
+        rows, folder = ReportedRows(), project.objects_at(part.root)
+        with Spill(project.options.memory, project.spill_folder) as spill:
+            for found in rows.objects(part, folder, project.bucket, spill.file):
                 if found.key:
                     yield packed(object_row(found))
         yield noted(Noted(listed=True, rows=rows))
@@ -239,8 +221,3 @@ def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:
     prefixes = asset_map.key_prefixes(())
     cuts = sorted({*prefixes, *(prefix + each for prefix in prefixes for each in ids[::step])} - {""})
     return list(zip(["", *cuts], [*cuts, ""], strict=True))
-
-
-def files_of(report: InventoryReport) -> list[ReportFile]:
-    """Returns the files of a report, for ``ReadReport``."""
-    return [ReportFile(report.root, shard, report.name, report.records) for shard in report.shards]

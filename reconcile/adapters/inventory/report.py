@@ -48,40 +48,49 @@ class Manifest(msgspec.Struct, frozen=True):
         return found if isinstance(found, str) else None
 
 
+class ReportFile(msgspec.Struct, frozen=True):
+    """One file of a report: where the report is, the file's key there, the URI of the manifest, and how many rows all
+    files have."""
+
+    root: BucketRoot
+    key: str
+    manifest: str
+    records: int
+
+    @property
+    def uri(self) -> str:
+        """The file's URI."""
+        return self.root.uri(self.key)
+
+    def read(self, folder: ObjectStore) -> Generator[bytes, None, None]:
+        """Yields the file's content from ``folder``, the objects below the report's root. Raises UsageError if it is
+        missing, and StoreError."""
+        try:
+            yield from folder.read(self.key)
+        except NotThere as error:
+            raise _missing(self) from error
+        except AccessDenied as error:
+            raise _denied(self.root, error) from error
+
+
 class InventoryReport:
     """One report in ``folder``, the objects below ``root``.
 
-    ``name`` is its manifest's URI, ``taken`` when the bucket was read (RFC 3339), ``records`` its number of rows, and
-    ``shards`` the names of its files.
+    ``name`` is its manifest's URI, ``taken`` when the bucket was read (RFC 3339), and ``records`` its number of rows.
     """
 
     def __init__(self, root: BucketRoot, folder: ObjectStore, key: str, manifest: Manifest) -> None:
-        self.root = root
         self.folder = folder
         self.name = root.uri(key)
         self.taken = _moment(manifest.snapshot_time, self.name)
         self.records = manifest.records_processed
-        self.shards = tuple(key[: key.rfind("/") + 1] + each for each in manifest.files)
-        if manifest.shard_count not in (None, len(set(self.shards))):
+        own = key[: key.rfind("/") + 1]
+        self.files = tuple(ReportFile(root, own + each, self.name, self.records) for each in manifest.files)
+        if manifest.shard_count not in (None, len(set(self.files))):
             raise UsageError(
-                f"{self.name} says that the report has {manifest.shard_count} files, and names {len(set(self.shards))}",
+                f"{self.name} says that the report has {manifest.shard_count} files, and names {len(set(self.files))}",
                 hint=AGAIN,
             )
-
-    def uri(self, shard: str) -> str:
-        """Returns the URI of one of the report's files."""
-        return self.root.uri(shard)
-
-
-def read_file(folder: ObjectStore, root: BucketRoot, shard: str, manifest: str) -> Generator[bytes, None, None]:
-    """Yields the content of one file of the report with this manifest. Raises UsageError if it is missing, and
-    StoreError."""
-    try:
-        yield from folder.read(shard)
-    except NotThere as error:
-        raise _missing(root.uri(shard), manifest) from error
-    except AccessDenied as error:
-        raise _denied(root, error) from error
 
 
 def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: str) -> InventoryReport:
@@ -115,9 +124,9 @@ def newest(uri: str, objects_at: Callable[[BucketRoot], ObjectStore], bucket: st
         raise _denied(root, error) from error
     if found is None:
         raise _none(root, keys, others, bucket)
-    for shard in found.shards:
-        if shard not in keys:
-            raise _missing(found.uri(shard), found.name)
+    for file in found.files:
+        if file.key not in keys:
+            raise _missing(file)
     return found
 
 
@@ -174,8 +183,8 @@ def _none(root: BucketRoot, keys: Collection[str], others: Collection[str], buck
     )
 
 
-def _missing(uri: str, manifest: str) -> UsageError:
-    return UsageError(f"{uri} is missing, which {manifest} names", hint=AGAIN)
+def _missing(file: ReportFile) -> UsageError:
+    return UsageError(f"{file.uri} is missing, which {file.manifest} names", hint=AGAIN)
 
 
 def _denied(root: BucketRoot, error: AccessDenied) -> StoreError:

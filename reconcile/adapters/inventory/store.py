@@ -15,7 +15,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from reconcile.adapters.gcs.answers import Resource
-from reconcile.adapters.inventory.report import AGAIN, InventoryReport, read_file, utc
+from reconcile.adapters.inventory.report import AGAIN, InventoryReport, ReportFile, utc
 from reconcile.adapters.inventory.tables import Texts, rows_of
 from reconcile.adapters.sorting import Sorter, Spill
 from reconcile.adapters.spill import SpillFile
@@ -84,13 +84,9 @@ class ReportedObjects(Closing):
         """Reads and sorts the report."""
         rows = ReportedRows()
         found = Sorter(self._spill)
-        for shard in self._report.shards:
-            uri = self._report.uri(shard)
-            with closing(read_file(self._report.folder, self._report.root, shard, self._report.name)) as chunks:
-                for each in rows.objects(uri, chunks, self._root, self._spill.file):
-                    if rows.rows > self._report.records:  # more would only fill the disk
-                        break
-                    found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
+        for file in self._report.files:
+            for each in rows.objects(file, self._report.folder, self._root, self._spill.file):
+                found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
         rows.check(self._report, self._root.bucket)
         return _Listing(
             (row.value.remote for _, row in found if row is not None), self._spill.file(), self._report.name
@@ -109,23 +105,27 @@ class ReportedRows(msgspec.Struct):
         return ReportedRows(self.rows + more.rows, self.ours + more.ours, max(self.other, more.other))
 
     def objects(
-        self, uri: str, chunks: Iterator[bytes], root: BucketRoot, spill: Callable[[], SpillFile]
+        self, file: ReportFile, folder: ObjectStore, root: BucketRoot, spill: Callable[[], SpillFile]
     ) -> Iterator[RemoteObject]:
-        """Yields the live objects below a prefix in one file of a report, unordered, and counts its rows.
+        """Yields the live objects below ``root`` in one file of a report, unordered, and counts its rows; ends at more
+        rows than all files have together, which would only fill the disk.
 
-        Raises UsageError if it is not such a file, and what ``chunks`` raises.
+        Raises UsageError if it is not such a file, and as ``ReportFile.read``.
         """
-        for number, texts in enumerate(rows_of(uri, chunks, spill), start=1):
-            self.rows += 1
-            each = _object(texts, f"row {number} of {uri}")
-            if each.bucket != root.bucket:
-                self.other = max(self.other, each.bucket)
-                continue
-            self.ours += 1
-            key = root.key(f"gs://{each.bucket}/{each.name}")
-            if key is not None and not each.timeDeleted:
-                each.updated = _moment(each.updated)
-                yield each.row(key)
+        with closing(file.read(folder)) as chunks:
+            for number, texts in enumerate(rows_of(file.uri, chunks, spill), start=1):
+                self.rows += 1
+                each = _object(texts, f"row {number} of {file.uri}")
+                if each.bucket != root.bucket:
+                    self.other = max(self.other, each.bucket)
+                    continue
+                self.ours += 1
+                key = root.key(f"gs://{each.bucket}/{each.name}")
+                if key is not None and not each.timeDeleted:
+                    if self.rows > file.records:
+                        return
+                    each.updated = _moment(each.updated)
+                    yield each.row(key)
 
     def check(self, report: InventoryReport, bucket: str) -> None:
         """Raises UsageError if rows of the report are missing, or it is not about the bucket."""
