@@ -203,7 +203,7 @@ def _read(project: OpenProject) -> Found:
 def _safety(project: OpenProject, checkup: GcsCheckup) -> Found:
     bucket = f"gs://{project.settings.bucket.bucket}"
     try:
-        facts = checkup.facts()
+        settings = checkup.settings()
     except AccessDenied:
         return (
             Health.WARNING,
@@ -211,16 +211,15 @@ def _safety(project: OpenProject, checkup: GcsCheckup) -> Found:
             f"grant roles/storage.legacyBucketReader on {bucket}, or look yourself: gcloud storage buckets describe"
             f" {bucket}",
         )
-    if facts.requester_pays and not project.settings.user_project:
+    if settings.billing.requester_pays and not project.settings.user_project:
         mend = "name the project to charge as user_project under [bucket] in the rules"
         return Health.FAILED, "the bucket is requester pays, and the rules do not name the project to charge", mend
-    granted = checkup.granted(("storage.objects.delete",))
-    may_replace = granted is None or "storage.objects.delete" in granted
+    may_replace = checkup.grants("storage.objects.delete")
     also = "" if may_replace else "; objects cannot be replaced without storage.objects.delete"
-    if facts.versioning:
+    if settings.versioning.enabled:
         return Health.OK, f"versioning keeps what is replaced{also}", ""
-    if facts.soft_delete:
-        return Health.OK, f"soft delete keeps what is replaced for {format_duration(facts.soft_delete)}{also}", ""
+    if kept := settings.soft_delete_policy.retention_duration_seconds:
+        return Health.OK, f"soft delete keeps what is replaced for {format_duration(kept)}{also}", ""
     mend = f"gcloud storage buckets update {bucket} --soft-delete-duration=7d (or --versioning)"
     return Health.WARNING, f"a replaced object is lost at once{also}", mend
 

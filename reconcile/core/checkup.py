@@ -34,11 +34,3 @@ class Checkup(msgspec.Struct, frozen=True):
     format: str
     healthy: bool
     checks: tuple[Check, ...]
-
-
-class BucketFacts(msgspec.Struct, frozen=True):
-    """The settings of a bucket. ``soft_delete`` is how many seconds an overwritten object is kept."""
-
-    versioning: bool
-    soft_delete: int
-    requester_pays: bool

@@ -50,9 +50,9 @@ def test_every_request_says_who_pays(gcs: GcsServer, size: int) -> None:
         assert [each.key for each in store.list()] == ["a b.mp4"]
         assert b"".join(store.read("a b.mp4")) == data[:-1]
     checkup = GcsCheckup(BucketRoot("b", ""), gcs.url, user_project=PAYER)
-    checkup.facts()
+    checkup.settings()
     checkup.clock_skew()
-    checkup.granted(("storage.objects.delete",))
+    checkup.grants("storage.objects.delete")
     checkup.close()
     unpaid = [call for call in gcs.script.calls() if call.query.get("userProject") != PAYER]
     assert all("upload_id" in call.query for call in unpaid)

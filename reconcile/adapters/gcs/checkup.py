@@ -14,7 +14,6 @@ from reconcile.adapters.gcs.http import GcsClient
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Traffic
 from reconcile.adapters.tokens import NoToken, lacks
-from reconcile.core.checkup import BucketFacts
 from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot
 
@@ -22,29 +21,33 @@ DEADLINE = 10.0
 _FIELDS = "versioning,softDeletePolicy,billing"
 
 
-class _Versioning(msgspec.Struct):
+class Versioning(msgspec.Struct, frozen=True):
     enabled: bool = False
 
 
-class _Kept(msgspec.Struct):
-    retentionDurationSeconds: int = 0  # noqa: N815 - the API's own spelling
+class SoftDelete(msgspec.Struct, frozen=True, rename="camel"):
+    """How many seconds an overwritten object is kept; 0 if it is not."""
+
+    retention_duration_seconds: int = 0
 
 
-class _Billing(msgspec.Struct):
-    requesterPays: bool = False  # noqa: N815
+class Billing(msgspec.Struct, frozen=True, rename="camel"):
+    requester_pays: bool = False
 
 
-class _Bucket(msgspec.Struct):
-    versioning: _Versioning = msgspec.field(default_factory=_Versioning)
-    softDeletePolicy: _Kept = msgspec.field(default_factory=_Kept)  # noqa: N815
-    billing: _Billing = msgspec.field(default_factory=_Billing)
+class BucketSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """The settings of a bucket, in the structure of the API."""
+
+    versioning: Versioning = Versioning()
+    soft_delete_policy: SoftDelete = SoftDelete()
+    billing: Billing = Billing()
 
 
 class _Granted(msgspec.Struct):
     permissions: list[str] = []
 
 
-_BUCKET = msgspec.json.Decoder(_Bucket, strict=False)
+_BUCKET = msgspec.json.Decoder(BucketSettings, strict=False)
 _GRANTED = msgspec.json.Decoder(_Granted, strict=False)
 
 
@@ -90,16 +93,11 @@ class GcsCheckup:
         of = f" {account}" if account and account != "default" else ""
         return f"{kind}{of}" + (f", project {project}" if project else "")
 
-    def facts(self) -> BucketFacts:
+    def settings(self) -> BucketSettings:
         """Returns the bucket's settings. Raises as an ObjectStore does."""
         path = self._client.objects().removesuffix("/o")
         answer = self._client.retrying(lambda: self._client.once("GET", path, {"fields": _FIELDS}))
-        bucket = decode(_BUCKET, answer.content, self._client.where, "a bucket")
-        return BucketFacts(
-            versioning=bucket.versioning.enabled,
-            soft_delete=bucket.softDeletePolicy.retentionDurationSeconds,
-            requester_pays=bucket.billing.requesterPays,
-        )
+        return decode(_BUCKET, answer.content, self._client.where, "a bucket")
 
     def clock_skew(self) -> float | None:
         """Returns the seconds by which this machine's clock is ahead of the server's, to about a second.
@@ -119,13 +117,11 @@ class GcsCheckup:
         # The server's time is truncated to whole seconds.
         return (before + self._now()) / 2 - (theirs + 0.5)
 
-    def granted(self, permissions: tuple[str, ...]) -> frozenset[str] | None:
-        """Returns which of these permissions the credentials have, or None if the server cannot say, as emulators
-        cannot."""
+    def grants(self, permission: str) -> bool:
+        """Whether the credentials have this permission; true if the server cannot say, as emulators cannot."""
         path = f"{self._client.objects().removesuffix('/o')}/iam/testPermissions"
-        query = "&".join(f"permissions={each}" for each in permissions)
         try:
-            answer = self._client.once("GET", f"{path}?{query}")
-            return frozenset(decode(_GRANTED, answer.content, self._client.where, "permissions").permissions)
+            answer = self._client.once("GET", path, {"permissions": permission})
+            return permission in decode(_GRANTED, answer.content, self._client.where, "permissions").permissions
         except StoreError:
-            return None
+            return True
