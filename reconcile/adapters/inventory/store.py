@@ -5,9 +5,9 @@ from __future__ import annotations
 import marshal
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from itertools import takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,18 @@ from msgspec.structs import astuple
 from reconcile.adapters.gcs.answers import Resource
 from reconcile.adapters.inventory.report import AGAIN, InventoryReport, ReportFile, utc
 from reconcile.adapters.inventory.tables import Texts, rows_of
-from reconcile.adapters.sorting import Sorter, Spill
+from reconcile.adapters.sorting import Spill, Tuples
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.names import BucketRoot
-from reconcile.core.rows import KeyRow, RemoteObject, Row, Stream
+from reconcile.core.rows import RemoteObject
 from reconcile.ports import ObjectStore
 
 _BLOCK = 500
 """Objects that are read from disk together."""
+_PER_OBJECT = 700
+"""The approximate bytes of memory of an object while the report is sorted."""
 
 
 class ReportedObject(Resource, gc=False, kw_only=True):
@@ -83,14 +85,12 @@ class ReportedObjects(Closing):
     def _read(self) -> _Listing:
         """Reads and sorts the report."""
         rows = ReportedRows()
-        found = Sorter(self._spill)
+        found = Tuples(self._spill)
         for file in self._report.files:
             for each in rows.objects(file, self._report.folder, self._root, self._spill.file):
-                found.add(each.key, Row(Stream.KEY, each.key, KeyRow(each.key, None, remote=each)))
+                found.add(astuple(each), _PER_OBJECT)
         rows.check(self._report, self._root.bucket)
-        return _Listing(
-            (row.value.remote for _, row in found if row is not None), self._spill.file(), self._report.name
-        )
+        return _Listing(chain.from_iterable(found.batches()), self._spill.file(), self._report.name)
 
 
 class ReportedRows(msgspec.Struct):
@@ -154,23 +154,21 @@ def two_live(where: str, key: str) -> UsageError:
 class _Listing:
     """Objects in order of their keys, in blocks on disk; only the first key of each block is in memory."""
 
-    def __init__(self, objects: Iterable[RemoteObject], file: SpillFile, where: str) -> None:
+    def __init__(self, objects: Iterator[tuple[Any, ...]], file: SpillFile, where: str) -> None:
+        """Writes these objects, as tuples, to the file. Raises UsageError for two with one key, and SpillError."""
         self._file = file
         self._lock = threading.Lock()
         self._firsts: list[str] = []
         self._blocks: list[tuple[int, int]] = []
-        block: list[tuple[Any, ...]] = []
         last = None
-        for each in objects:
-            if each.key == last:
-                raise two_live(where, each.key)
-            last = each.key
-            block.append(astuple(each))
-            if len(block) == _BLOCK:
-                self._put(block)
-                block = []
-        if block:
-            self._put(block)
+        while block := list(islice(objects, _BLOCK)):
+            for key, *_ in block:
+                if key == last:
+                    raise two_live(where, key)
+                last = key
+            data = marshal.dumps(block)
+            self._firsts.append(block[0][0])
+            self._blocks.append((file.append(data), len(data)))
 
     def between(self, first: str, stop: str) -> Iterator[RemoteObject]:
         """Yields the objects from ``first`` (inclusive) to ``stop`` (exclusive); to the end if that is empty."""
@@ -182,11 +180,6 @@ class _Listing:
                     return
                 if row[0] >= first:
                     yield RemoteObject(*row)
-
-    def _put(self, block: list[tuple[Any, ...]]) -> None:
-        data = marshal.dumps(block)
-        self._firsts.append(block[0][0])
-        self._blocks.append((self._file.append(data), len(data)))
 
 
 def _object(texts: Texts, where: str) -> ReportedObject:
