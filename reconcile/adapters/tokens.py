@@ -201,14 +201,13 @@ def lacks() -> Iterator[None]:
 def _lack(error: Exception) -> NoToken:
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 
-    cause = next((each for each in chain(error) if isinstance(each, Failed)), None)
     match error:
         case DefaultCredentialsError():
             return NoToken(TokenProblem.MISSING, NOBODY if _NOWHERE in str(error) else str(error))
-        case GoogleAuthError() if isinstance(error, TransportError) or error.retryable:
-            return NoToken(TokenProblem.PASSING, words(error), cause.fault if cause is not None else None)
         case GoogleAuthError():
-            return NoToken(TokenProblem.REFUSED, words(error), cause.fault if cause is not None else None)
+            passes = isinstance(error, TransportError) or error.retryable
+            fault = next((each.fault for each in chain(error) if isinstance(each, Failed)), None)
+            return NoToken(TokenProblem.PASSING if passes else TokenProblem.REFUSED, words(error), fault)
         case OSError():
             return NoToken(TokenProblem.PASSING, words(error), fault_here(error))
         case _:

@@ -213,21 +213,21 @@ class FirestoreRecordStore(Closing):
         """Makes a call when its turn has come; returns the answers until it ended or failed, and the failure. Raises
         StoreUnavailable for answers that Firestore would never give, and AccessDenied without credentials."""
         collected: list[T] = []
+        failure = None
         try:
             self._enter()
             for answer in answers:
                 collected.append(answer)  # noqa: PERF402  # what came before a failure counts
-        except CallFailed as failure:
-            self._meter.read(len(collected))
-            self._note_answer(failure)
-            return collected, failure
+        except CallFailed as error:
+            failure = error
         except Nonsense as error:
             raise nonsense(self._place, str(error)) from error
         except CredentialsMissing as error:
             raise self._without_credentials(error) from error
-        self._meter.read(max(1, len(collected)))  # a read that finds nothing is billed like one that finds a document
-        self._note_answer(None)
-        return collected, None
+        # A read that finds nothing is billed like one that finds a document.
+        self._meter.read(max(1, len(collected)) if failure is None else len(collected))
+        self._note_answer(failure)
+        return collected, failure
 
     def _enter(self) -> None:
         """Waits for the turn of an attempt. Raises CallFailed if the server requested too long a pause."""
