@@ -140,16 +140,17 @@ class Plan(msgspec.Struct, frozen=True):
         kept = {change.id for change in changes}
         return self.holding(tuple(change for change in self.actions if change.id in kept))
 
+    def made_of(self, changes: Iterable[Change], findings: Iterable[Finding]) -> Plan:
+        """Returns the plan with these changes and findings instead, in order; equal stores yield equal plans."""
+        listed = tuple(sorted(set(findings), key=_finding_order))
+        return msgspec.structs.replace(self, findings=listed).holding(tuple(sorted(changes, key=_action_order)))
+
     def holding(self, actions: tuple[Change, ...]) -> Plan:
         """Returns the plan with these changes instead of its own, recounted and with a new fingerprint; the rest is
         copied."""
-        return msgspec.structs.replace(
-            self,
-            actions=actions,
-            summary=summarise(actions, self.findings, self.summary.in_step),
-            fingerprint=fingerprint(actions, self.rules_digest, self.stores, self.objects_in_scope),
-            estimate=estimate_of(actions, self.stores),
-        )
+        plan = msgspec.structs.replace(self, actions=actions)
+        counted = {"summary": _summary(plan), "fingerprint": fingerprint(plan), "estimate": estimate_of(plan)}
+        return msgspec.structs.replace(plan, **counted)
 
 
 def build(
@@ -164,47 +165,46 @@ def build(
     objects_in_scope: int = 0,
     as_of: AsOf = NOW,
 ) -> Plan:
-    """Orders changes and findings, counts them and computes the fingerprint; equal stores yield equal plans."""
-    actions = tuple(sorted(changes, key=_action_order))
-    listed = tuple(sorted(set(findings), key=_finding_order))
-    return Plan(
+    """Orders changes and findings, counts them and computes the fingerprint."""
+    empty = Plan(
         format=FORMAT,
         tool=origin.tool,
         created=created,
-        fingerprint=fingerprint(actions, origin.rules_digest, origin.stores, objects_in_scope),
+        fingerprint="",
         complete=complete,
         rules_digest=origin.rules_digest,
         scope=scope,
         stores=origin.stores,
-        summary=summarise(actions, listed, in_step),
-        actions=actions,
-        findings=listed,
+        summary=Summary(in_step=in_step),
+        actions=(),
+        findings=(),
         objects_in_scope=objects_in_scope,
-        estimate=estimate_of(actions, origin.stores),
         objects_as_of=as_of.objects,
         records_as_of=as_of.records,
     )
+    return empty.made_of(changes, findings)
 
 
-def estimate_of(actions: tuple[Change, ...], stores: Stores) -> Estimate:
-    """Returns the estimate of these changes. The caller adds the use of making the plan, and the total duration."""
-    bucket, records = (not each.startswith("file:") for each in (stores.bucket_endpoint, stores.records_endpoint))
-    return Estimate(applying=of_changes(actions, bucket=bucket, records=records))
+def estimate_of(plan: Plan) -> Estimate:
+    """Returns the estimate of its changes. The caller adds the use of making the plan, and the total duration."""
+    endpoints = (plan.stores.bucket_endpoint, plan.stores.records_endpoint)
+    bucket, records = (not each.startswith("file:") for each in endpoints)
+    return Estimate(applying=of_changes(plan.actions, bucket=bucket, records=records))
 
 
-def summarise(actions: Iterable[Change], findings: Iterable[Finding], in_step: int) -> Summary:
+def _summary(plan: Plan) -> Summary:
     """Counts changes by kind and findings by severity."""
-    listed = list(actions)
-    kinds = Counter(kind_of(action) for action in listed)
-    severities = Counter("waived" if finding.is_waived else finding.severity.value for finding in findings)
-    moved = sum(action.size for action in listed if is_content(action) and not isinstance(action, Copy))
-    return Summary(**kinds, in_step=in_step, bytes=moved, findings=FindingCounts(**severities))
+    kinds = Counter(map(kind_of, plan.actions))
+    severities = Counter("waived" if finding.is_waived else finding.severity.value for finding in plan.findings)
+    moved = sum(action.size for action in plan.actions if is_content(action) and not isinstance(action, Copy))
+    return Summary(**kinds, in_step=plan.summary.in_step, bytes=moved, findings=FindingCounts(**severities))
 
 
-def fingerprint(actions: Iterable[Change], rules_digest: str, stores: Stores, objects_in_scope: int) -> str:
+def fingerprint(plan: Plan) -> str:
     """Returns a plan's identity: its changes with their preconditions, its rules and stores, and the count of
     objects."""
-    return hashlib.sha256(canonical([list(actions), rules_digest, stores, objects_in_scope])).hexdigest()
+    identity = [plan.actions, plan.rules_digest, plan.stores, plan.objects_in_scope]
+    return hashlib.sha256(canonical(identity)).hexdigest()
 
 
 class ReplaceLimit(msgspec.Struct, frozen=True):

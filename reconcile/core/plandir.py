@@ -28,7 +28,8 @@ from reconcile.core.changes import Change, Finding, canonical, is_object
 from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import HeadedFolder
-from reconcile.core.plan import AsOf, LimitCounts, Origin, Plan, Summary, build
+from reconcile.core.plan import FORMAT as PLAN_FORMAT
+from reconcile.core.plan import LimitCounts, Plan, Summary
 from reconcile.core.ramp import Rates
 from reconcile.core.report import Outcome, OutcomeKind, Problem, Report
 from reconcile.core.report import build as build_report
@@ -201,18 +202,8 @@ def read_findings(shard: FindingShard, data: bytes, folder: str) -> list[Finding
 def merge(folder: PlanDir, actions: Iterable[Change], findings: Iterable[Finding], where: str) -> Plan:
     """Returns the plan that consists of these shards. Raises UsageError if they are not all of it."""
     head = folder.head
-    plan = build(
-        actions,
-        findings,
-        Origin(head.tool, head.rules_digest, head.stores),
-        created=head.created,
-        scope=head.scope,
-        complete=head.complete,
-        in_step=head.summary.in_step,
-        objects_in_scope=head.objects_in_scope,
-        as_of=AsOf(head.objects_as_of, head.records_as_of),
-    )
-    plan = msgspec.structs.replace(plan, estimate=head.estimate)  # it includes the use of making the plan
+    plan = head.made_of(actions, findings)
+    plan = msgspec.structs.replace(plan, format=PLAN_FORMAT, estimate=head.estimate)  # with the use of making the plan
     if msgspec.structs.replace(plan, actions=(), findings=()) != head or LimitCounts.of(plan) != folder.limits:
         raise UsageError(f"the shards in {where} are not those of one plan", hint=_AGAIN)
     return plan

@@ -87,7 +87,7 @@ def check_belongs(
             raise UsageError(f"the plan was made for {name} {theirs!r}; this project has {ours!r}", hint=AGAIN)
     if plan.rules_digest != rules_digest:
         raise UsageError("the rules have changed since the plan was saved", hint=AGAIN)
-    if plan.fingerprint != fingerprint(plan.actions, plan.rules_digest, plan.stores, plan.objects_in_scope):
+    if plan.fingerprint != fingerprint(plan):
         raise UsageError("the plan's fingerprint does not fit its actions: it was edited or torn", hint=AGAIN)
     for action in plan.actions:
         problem = next(_trespasses(action, bucket, collection, index), None)

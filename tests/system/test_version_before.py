@@ -67,7 +67,7 @@ def moved_plan(folder: Path) -> str:
     text = text.replace(MADE_IN, str(folder))
     document = json.loads(text)
     stores = type(made.stores)(**document["stores"])
-    sign = fingerprint(made.actions, made.rules_digest, stores, made.objects_in_scope)
+    sign = fingerprint(msgspec.structs.replace(made, stores=stores))
     (folder / "moved.json").write_text(text.replace(made.fingerprint, sign), encoding="utf-8")
     return "moved.json"
 
