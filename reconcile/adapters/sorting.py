@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 from reconcile.adapters.spill import SpillFile
 from reconcile.core.closing import Closing
 from reconcile.core.errors import StoreError
-from reconcile.core.flat import packed, packed_document, unpacked, unpacked_document
+from reconcile.core.flat import packed, unpacked
 from reconcile.core.rows import Document, Row, Stream
 
 BYTES = {
@@ -54,7 +54,7 @@ Flat: TypeAlias = tuple[Any, ...]
 def bytes_of(row: Row) -> int:
     """Returns the approximate bytes of memory of a row."""
     known = BYTES.get(row.stream)
-    return _UNPACKED * len(packed_document(row.value)) if known is None else known
+    return _UNPACKED * len(packed(row.stream, row.value)) if known is None else known
 
 
 class Spill(Closing):
@@ -281,7 +281,7 @@ class DocumentSpool:
         coming = iter(documents)
         for each in coming:
             self._documents.append(each)
-            size = _UNPACKED * len(packed_document(each))
+            size = _UNPACKED * len(packed(Stream.RECORD, each))
             held += size
             spill.held += size
             if spill.held > spill.limit:
@@ -295,7 +295,7 @@ class DocumentSpool:
         block: list[tuple[str, bytes]] = []
         size = 0
         for each in documents:
-            block.append((each.id, packed_document(each)))
+            block.append((each.id, packed(Stream.RECORD, each)))
             size += _UNPACKED * len(block[-1][1])
             if size >= _BLOCK:
                 self._run.append(_append(file, block))
@@ -310,7 +310,7 @@ class DocumentSpool:
         """Yields the documents with wanted ids."""
         if self._file is not None:
             for block in _blocks(self._file, self._run):
-                yield from (unpacked_document(data) for document, data in block if is_wanted(document))
+                yield from (unpacked(data)[1] for document, data in block if is_wanted(document))
         yield from (each for each in self._documents if is_wanted(each.id))
 
 

@@ -103,10 +103,18 @@ def _coder_of(stream: Stream) -> _Coder:
 
 
 def packed(stream: Stream, value: Any) -> bytes:
-    """Encodes a row of one of the streams that engines group, without its key."""
-    if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
-        return packed_document(value, stream)
-    return marshal.dumps((_NUMBER[stream], _coder_of(stream).write(value)))
+    """Encodes a row of one of the streams that engines group, without its key.
+
+    In a document, a value of a store's client that is not an ``Opaque`` appears as its repr, as in a plan.
+    """
+    number = _NUMBER[stream]
+    if stream is not Stream.RECORD and stream is not Stream.LOCAL_RECORD:
+        return marshal.dumps((number, _coder_of(stream).write(value)))
+    rest = (value.id, value.update_time, value.stored_as)
+    try:
+        return marshal.dumps((number, (value.fields, *rest, False)))
+    except ValueError:
+        return marshal.dumps((number, (_flat_value(value.fields), *rest, True)))
 
 
 def unpacked(data: bytes) -> tuple[Stream, Any]:
@@ -116,24 +124,6 @@ def unpacked(data: bytes) -> tuple[Stream, Any]:
     if stream is Stream.RECORD or stream is Stream.LOCAL_RECORD:
         return stream, _document(*parts)
     return stream, _coder_of(stream).read(parts)
-
-
-def packed_document(document: Document, stream: Stream = Stream.RECORD) -> bytes:
-    """Encodes a document, by default as a row of the records.
-
-    A value of a store's client that is not an ``Opaque`` appears as its repr, as in a plan.
-    """
-    number, rest = _NUMBER[stream], (document.id, document.update_time, document.stored_as)
-    try:
-        fields: Any = document.fields
-        return marshal.dumps((number, (fields, *rest, False)))
-    except ValueError:
-        return marshal.dumps((number, (_flat_value(document.fields), *rest, True)))
-
-
-def unpacked_document(data: bytes) -> Document:
-    """Decodes a document."""
-    return _document(*marshal.loads(data)[1])
 
 
 def _document(fields: Any, name: str, update_time: str, stored_as: str | None, is_flattened: bool) -> Document:
