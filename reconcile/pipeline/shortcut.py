@@ -21,8 +21,6 @@ from reconcile.core.notes import NotedMap
 from reconcile.core.plan import Scope
 from reconcile.core.rows import (
     Agreed,
-    Answer,
-    Candidate,
     Coverage,
     Document,
     Group,
@@ -33,8 +31,9 @@ from reconcile.core.rows import (
     Stream,
     World,
 )
-from reconcile.core.rules import AssetMap, AssetRule
+from reconcile.core.rules import AssetMap
 from reconcile.core.stages import explode_stage, explode_uris
+from reconcile.core.stages.key import answer_to
 from reconcile.pipeline.roster import ids_stand_first
 
 Count: TypeAlias = Callable[[Sequence[tuple[str, str]]], None]
@@ -161,8 +160,11 @@ class Shortcut:
         answers: list[Any] = list(group.get(Stream.ANSWER, ()))
         have = {(each.slot, each.rank) for each in answers if each.world is World.RECORDS}
         strict = (each for each in explode_uris(record, World.RECORDS, self._context) if each.is_strict)
-        skipped = (each for each in strict if (each.slot, each.rank) not in have)
-        answers += (_there(each, self._quiet.read(each.key, each.document)) for each in skipped)
+        for each in strict:
+            if (each.slot, each.rank) not in have:
+                rule = self._quiet.read(each.key, each.document)
+                # Only what the document stage reads of an answer that leads to no change: no checksum.
+                answers.append(answer_to(each, Outlook.THERE, each.key, asset_type=None if rule is None else rule.type))
         return {**group, Stream.ANSWER: answers}
 
 
@@ -175,21 +177,3 @@ def may_skip(asset_map: AssetMap, scope: Scope, trace: Collection[str]) -> bool:
 def as_row(named: Flat) -> Row:
     """Returns a reference that is not skipped as a row for the stages."""
     return Row(Stream.REFERENCE, fold(named[0]), as_candidate(named))
-
-
-def _there(candidate: Candidate, rule: AssetRule | None) -> Answer:
-    """Returns the answer for a quiet key, with only what the document stage reads of an answer that leads to no
-    change."""
-    return Answer(
-        world=candidate.world,
-        document=candidate.document,
-        slot=candidate.slot,
-        rank=candidate.rank,
-        key=candidate.key,
-        spelling=0,
-        damaged=False,
-        exact=True,
-        outlook=Outlook.THERE,
-        crc32c=None,
-        asset_type=None if rule is None else rule.type,
-    )

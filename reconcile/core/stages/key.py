@@ -90,7 +90,7 @@ def _match(candidate: Candidate, existing: Collection[str]) -> str | None:
 def _answer(candidate: Candidate, judged: JudgedKey) -> Iterator[Answer]:
     outlook = judged.decision.outlook
     if candidate.sure or (judged.reading is not None and outlook is not Outlook.ABSENT):
-        yield _answering(candidate, outlook, judged.row.key, judged.decision.crc32c, judged.asset_type)
+        yield answer_to(candidate, outlook, judged.row.key, judged.decision.crc32c, judged.asset_type)
 
 
 def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> Iterator[Answer]:
@@ -101,12 +101,13 @@ def _unanswered(candidate: Candidate, row: KeyRow | None, context: Context) -> I
     unknown = row is None or not row.is_absent
     asset_map, known = context.asset_map, context.known_ids
     if candidate.sure or (unknown and asset_map.read_key(candidate.key, known) is not None):
-        yield _answering(candidate, Outlook.UNKNOWN if unknown else Outlook.ABSENT, candidate.key)
+        yield answer_to(candidate, Outlook.UNKNOWN if unknown else Outlook.ABSENT, candidate.key)
 
 
-def _answering(
+def answer_to(
     candidate: Candidate, outlook: Outlook, key: str, crc32c: str | None = None, asset_type: str | None = None
 ) -> Answer:
+    """Returns the answer to a reference that means this key."""
     spelling = 0 if key == candidate.key else 1
     return Answer(
         world=candidate.world,
