@@ -88,14 +88,11 @@ def judge(
     make = partial(findings.make, place=slot.place, text=text)
     if answer is None or answer.outlook is Outlook.ABSENT:
         return unresolved(document, char_id, slot, text, context, repairs)[0]
-    if answer.exact:
-        lost = answer.outlook is Outlook.NEVER
-        return make(findings.NEVER_UPLOADED, document, char_id) if lost else None
-    if slot.is_name:
+    if slot.is_name and not answer.exact:
         return make(Code.LOCAL_PATH_ELSEWHERE, document, char_id)
     if answer.outlook is Outlook.NEVER:
         return make(findings.NEVER_UPLOADED, document, char_id)
-    return answer if answer.outlook is Outlook.THERE else None
+    return answer if answer.outlook is Outlook.THERE and not answer.exact else None
 
 
 def unresolved(

@@ -11,8 +11,9 @@ import msgspec
 from reconcile.core import findings
 from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
-from reconcile.core.rows import Answer, Claim, Outlook, Slot
+from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.stages.elsewhere import is_flat, reason_of, unresolved
+from reconcile.core.stages.explode import repairs_in
 from reconcile.core.way import Way, shown, title_of
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
@@ -71,24 +72,26 @@ class Field(msgspec.Struct):
             self.old, self.held = self.new, self.held_without
 
 
-class FieldReader(msgspec.Struct, frozen=True):
-    """Reads the fields of the maps of one record.
+class FieldReader:
+    """Reads the fields of the maps of one record."""
 
-    ``within`` is the finding for a local path inside a longer text; ``narrows`` keeps list items that are not in scope.
-    """
+    within = findings.PATH_WITHIN
+    """The finding for a local path inside a longer text."""
+    narrows = True
+    """Whether a list receives only what is in scope and keeps everything else."""
 
-    name: str
-    char_id: str
-    references: References
-    repairs: int
-    within: findings.Form
-    context: Context
-    narrows: bool
+    def __init__(self, record: Document, references: References, context: Context) -> None:
+        self.record = record
+        self.references = references
+        self.context = context
+        self.name = context.document(record.id)
+        self.entries = context.entries.of(record.fields)
+        self.repairs = repairs_in(record.fields, context)
 
-    def read(self, entries: Any) -> list[Field]:
+    def read_fields(self) -> list[Field]:
         """Returns the fields of all maps in order; empty if the entries are not a list."""
         fields: list[Field] = []
-        for position, entry in enumerate(entries if isinstance(entries, list) else ()):
+        for position, entry in enumerate(self.entries if isinstance(self.entries, list) else ()):
             if isinstance(entry, dict):
                 title = title_of(entry, self.context.entry_key)
                 fields.extend(
@@ -112,7 +115,7 @@ class FieldReader(msgspec.Struct, frozen=True):
             return field
         answer = self.references.get(slot)
         if answer is None or answer.outlook is Outlook.ABSENT:
-            found, dangles = unresolved(self.name, self.char_id, slot, text, self.context, self.repairs, self.within)
+            found, dangles = unresolved(self.name, self.record.id, slot, text, self.context, self.repairs, self.within)
             field.held = Held.DANGLING if dangles else Held.ALIEN
             field.complaints = () if found is None else (found,)
             left = found is not None and found.code in _OF_PATHS
@@ -120,7 +123,7 @@ class FieldReader(msgspec.Struct, frozen=True):
             return field
         field.held = Held.GOOD
         if answer.outlook is Outlook.NEVER:
-            never = findings.make(findings.NEVER_UPLOADED, self.name, self.char_id, place=slot.place, text=text)
+            never = findings.make(findings.NEVER_UPLOADED, self.name, self.record.id, place=slot.place, text=text)
             field.complaints = (never,)
         if answer.outlook is not Outlook.THERE:
             field.unresolved = (text,)

@@ -20,7 +20,6 @@ from reconcile.core.pattern import CHAR_ID
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
-from reconcile.core.stages.explode import repairs_in
 from reconcile.core.stages.fields import Field, FieldReader, Held, References
 from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
 from reconcile.core.way import STEP, title_of
@@ -29,12 +28,8 @@ ClaimOutput: TypeAlias = Finding | Mark
 RecordOutput: TypeAlias = SetField | ClaimOutput
 
 
-class Record:
+class Record(FieldReader):
     """One existing record."""
-
-    within = findings.PATH_WITHIN
-    narrows = True
-    """Whether a list receives only what is in scope and keeps everything else."""
 
     def __init__(
         self,
@@ -45,15 +40,10 @@ class Record:
         claims: Sequence[Claim],
         context: Context,
     ) -> None:
-        self.record = record
-        self.references = references
-        self.context = context
-        self.name = context.document(record.id)
-        self.entries = context.entries.of(record.fields)
+        super().__init__(record, references, context)
         listed = self.entries if isinstance(self.entries, list) else []
         self.titles = [title_of(each, context.entry_key) if isinstance(each, dict) else None for each in listed]
         """The key of each map, in order; None for a map without one."""
-        self.repairs = repairs_in(record.fields, context)
         told = wishes(context.asset_map, record.id, context.known_ids)
         named = _named_fields(local, local_references)
         # A claim may spell the key of a map in another Unicode form than the record.
@@ -147,10 +137,6 @@ class Record:
                 yield findings.make(
                     Code.DATABASE_DIFFERS, self.name, self.record.id, place=slot.place, key=ours.key, theirs=theirs.key
                 )
-
-    def read_fields(self) -> list[Field]:
-        of_record = (self.name, self.record.id, self.references, self.repairs)
-        return FieldReader(*of_record, self.within, self.context, self.narrows).read(self.entries)
 
     def settle_claims(self, fields: list[Field], answers: Iterable[Answer]) -> Iterator[ClaimOutput]:
         """Assigns to each claimed field without a good value the file that the evidence selects.
