@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 
 from reconcile.core.names import may_be_respelt
+from reconcile.core.rules import Many
 from reconcile.core.way import STEP, Titled, Trail, Way, place_at
 
 
@@ -238,7 +239,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 
 
 class Claim(msgspec.Struct, frozen=True, gc=False):
-    """A key that belongs in a field of a character's record, by the rule with this number.
+    """A key that belongs in a field of a character's record, by the rule of this type.
 
     ``modified`` orders claims of one kind: the time of the local file (ns), or of an object without one (RFC 3339).
     """
@@ -247,7 +248,8 @@ class Claim(msgspec.Struct, frozen=True, gc=False):
     entry: str
     field: str
     key: str
-    rule: int
+    asset_type: str
+    many: Many
     outlook: Outlook
     crc32c: str | None
     local: bool

@@ -289,10 +289,8 @@ def test_the_same_crc32c_of_another_size_is_other_bytes() -> None:
 # -- several files for one field --
 
 
-def claim(
-    key: str, *, outlook: Outlook = Outlook.THERE, local: bool = True, modified: int | str = 1, rule: int = 0
-) -> Claim:
-    return Claim("rem", "primary", "dance_video", key, rule, outlook, A, local, modified)
+def claim(key: str, *, outlook: Outlook = Outlook.THERE, local: bool = True, modified: int | str = 1) -> Claim:
+    return Claim("rem", "primary", "dance_video", key, "dance_video", Many.REPORT, outlook, A, local, modified)
 
 
 OLD, NEW = claim("dances/b.mp4", modified=1), claim("dances/a.mp4", modified=2)

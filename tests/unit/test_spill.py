@@ -43,6 +43,7 @@ from reconcile.core.rows import (
     Stream,
     World,
 )
+from reconcile.core.rules import Many
 from reconcile.core.way import Titled
 from reconcile.pipeline.engine import StreamEngine
 from reconcile.pipeline.planner import survey
@@ -86,9 +87,7 @@ KINDS = {
     Stream.ANSWER: st.builds(
         Answer, WORLDS, NAMES, SLOTS, SIZES, NAMES, SIZES, TRUTHS, TRUTHS, OUTLOOKS, SUMS, st.none() | NAMES
     ),
-    Stream.CLAIM: st.builds(
-        Claim, NAMES, NAMES, NAMES, NAMES, st.integers(0, 9), OUTLOOKS, SUMS, TRUTHS, SIZES | NAMES
-    ),
+    Stream.CLAIM: st.builds(Claim, *[NAMES] * 5, st.sampled_from(Many), OUTLOOKS, SUMS, TRUTHS, SIZES | NAMES),
     Stream.RECORD: DOCUMENTS,
     Stream.LOCAL_RECORD: DOCUMENTS,
 }

@@ -15,6 +15,7 @@ from reconcile.core.changes import CreateRecord, Need, Reason, RewriteLocalDb, S
 from reconcile.core.events import silent
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Claim, Coverage, FileProblem, Outlook
+from reconcile.core.rules import Many
 from reconcile.core.stages import by_document
 from reconcile.core.way import Titled
 from reconcile.pipeline.roster import context_of, read_roster
@@ -425,7 +426,7 @@ def test_a_record_that_was_not_read_is_never_called_missing(world: World) -> Non
     context = msgspec.structs.replace(
         context_of(world, Scope(), read_roster(world, Scope(), silent)), records=Coverage(prefixes=())
     )
-    claim = Claim("rem", "primary", "anime_image", KEY, 1, Outlook.THERE, None, True, 1)
+    claim = Claim("rem", "primary", "anime_image", KEY, "anime_image", Many.REPORT, Outlook.THERE, None, True, 1)
 
     assert list(by_document("rem", None, None, (), (claim,), context)) == [Mark(KEY, AssetState.HELD)]
 

@@ -114,14 +114,14 @@ def _with_local_claims(
     for answer in references.values():
         slot = answer.slot
         place = (slot.entry, slot.field, answer.key)
-        ruled = next((at for at, rule in enumerate(context.asset_map.rules) if rule.type == answer.asset_type), None)
-        known = ruled is not None and context.asset_map.rules[ruled].field == slot.field
-        if slot.at or slot.entry is None or ruled is None or not known:
+        rule = None if answer.asset_type is None else context.asset_map.rule(answer.asset_type)
+        if slot.at or slot.entry is None or rule is None or rule.field != slot.field:
             continue
         if place in have or answer.outlook is Outlook.ABSENT:
             continue
         own = [claim for claim in own if claim.key != answer.key or claim.field != slot.field]
-        own.append(Claim(char_id, slot.entry, slot.field, answer.key, ruled, answer.outlook, answer.crc32c, True, 0))
+        facts = (answer.key, rule.type, rule.many, answer.outlook, answer.crc32c)
+        own.append(Claim(char_id, slot.entry, slot.field, *facts, local=True, modified=0))
     return own
 
 

@@ -25,9 +25,8 @@ def by_type(needs: Iterable[Answer | Claim], context: Context) -> Sources:
     found: dict[str, Answer | Claim] = {}
     in_scope = (each for each in needs if not context.scope.paths or context.takes_key(each.key))
     for source in sorted(in_scope, key=_preference, reverse=True):
-        asset_type = context.asset_map.rules[source.rule].type if isinstance(source, Claim) else source.asset_type
-        if asset_type is not None:
-            found[asset_type] = source
+        if source.asset_type is not None:
+            found[source.asset_type] = source
     return found
 
 

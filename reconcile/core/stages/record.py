@@ -102,17 +102,14 @@ class Record(FieldReader):
         """Yields the contents that a change of this field has in both kinds of records; none if there is no change in
         scope."""
         lead = next(iter(field.needs), None)
-        if lead is None:
-            return
-        rules = self.context.asset_map.rules
-        asset_type = lead.asset_type if isinstance(lead, Answer) else rules[lead.rule].type
-        if self.context.scope.takes_type(asset_type) and any(self.context.takes_key(each.key) for each in field.needs):
+        in_scope = any(self.context.takes_key(each.key) for each in field.needs)
+        if lead is not None and in_scope and self.context.scope.takes_type(lead.asset_type):
             new = lead.key if field.at else field.new
             yield {
                 "id": change_id(kind, document, *self._identity(field), field.old, new),
                 "key": lead.key,
                 "char_id": self.record.id,
-                "asset_type": asset_type,
+                "asset_type": lead.asset_type,
                 "reason": field.reason,
                 "document": document,
                 "entry": field.entry,
@@ -159,8 +156,7 @@ class Record(FieldReader):
             yield from self._settle(field, sorted(claims, key=lambda claim: claim.key))
 
     def _settle(self, field: Field, claims: list[Claim]) -> Iterator[ClaimOutput]:
-        rules = self.context.asset_map.rules
-        says = {rules[claim.rule].many for claim in claims}
+        says = {claim.many for claim in claims}
         # If files of several rules claim one field, only what all the rules say is certain.
         many = says.pop() if len(says) == 1 else Many.REPORT
         there = [claim for claim in claims if claim.outlook is Outlook.THERE]
@@ -190,10 +186,11 @@ class Record(FieldReader):
         """Sets a field to the file that a workflow's call assigned to it; in a list that the rule expects there, adds
         it."""
         others = [claim for claim in claims if claim.key != told.key]
+        rule = self.context.asset_map.rule(told.asset_type)
         if many is Many.LIST and isinstance(field.old, list):  # which contains somebody's own texts
             _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
             yield from unsettled(others)
-        elif many is Many.LIST and self.context.asset_map.rules[told.rule].field == field.name:
+        elif many is Many.LIST and rule is not None and rule.field == field.name:
             held = self.references.get(Slot(field.position, field.entry, field.name))
             kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
             there = [claim for claim in claims if claim.outlook is Outlook.THERE]
@@ -222,8 +219,7 @@ class Record(FieldReader):
         return choose(claims, evidence, many)
 
     def _in_scope(self, claims: Iterable[Claim]) -> list[Claim]:
-        rules = self.context.asset_map.rules
-        return [each for each in claims if not self.narrows or self.context.takes(each.key, rules[each.rule].type)]
+        return [each for each in claims if not self.narrows or self.context.takes(each.key, each.asset_type)]
 
     def _more_may_be_hidden(self, name: str) -> bool:
         """Whether something that could not be read, locally or in the bucket, may contain another file for this
@@ -237,7 +233,7 @@ class Record(FieldReader):
     def _types_in_doubt(self) -> frozenset[str]:
         """Returns the types of which a file may still enter this record: one that waits, or one that was not read."""
         rules = self.context.asset_map.rules
-        waiting = {rules[claim.rule].type for claim in self.claims if claim.outlook is not Outlook.THERE}
+        waiting = {claim.asset_type for claim in self.claims if claim.outlook is not Outlook.THERE}
         hidden = (rule.type for rule in rules if rule.field is not None and self._more_may_be_hidden(rule.field))
         return frozenset((*waiting, *hidden))
 
