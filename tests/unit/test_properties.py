@@ -387,7 +387,7 @@ def _plain_rows(world: World, random: Random, *, whole: bool = False) -> Iterato
     stops = {file.path: file.problem for file in world.files.walk() if file.path.endswith("/") and file.problem}
     failed = tuple(stop for stop, problem in stops.items() if problem is FileProblem.UNREADABLE)
     local = Coverage(unreadable=tuple(sorted(stops)), failed=failed)
-    context = msgspec.structs.replace(context_of(world, Scope(), roster), local=local, remote=Coverage())
+    context = msgspec.structs.replace(context_of(world, roster), local=local, remote=Coverage())
     records = {RecordWorld.RECORDS: roster.documents, RecordWorld.LOCAL_DB: roster.local_documents}
     references = [
         row for kind, documents in records.items() for each in documents for row in explode_stage(each, kind, context)

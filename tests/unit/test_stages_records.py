@@ -424,7 +424,7 @@ class TestWhatCouldNotBeRead:
 def test_a_record_that_was_not_read_is_never_called_missing(world: World) -> None:
     world.record("mei")
     context = msgspec.structs.replace(
-        context_of(world, Scope(), read_roster(world, Scope(), silent)), records=Coverage(prefixes=())
+        context_of(world, read_roster(world, Scope(), silent)), records=Coverage(prefixes=())
     )
     claim = Claim("rem", "primary", "anime_image", KEY, "anime_image", Many.REPORT, Outlook.THERE, None, True, 1)
 
