@@ -9,6 +9,7 @@ import re
 from reconcile.adapters import descriptors
 from reconcile.adapters.system import current
 from reconcile.core.errors import SourceError
+from reconcile.core.names import is_below, is_unicode
 
 _READ = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0) | getattr(os, "O_BINARY", 0)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -44,10 +45,7 @@ class SourceFile(io.FileIO):
 
 def components(path: str) -> list[str]:
     """Returns the components of a relative path that a walk could yield; none for any other text."""
-    parts = path.split("/")
-    if "\0" in path or not is_text(path) or any(part in ("", ".", "..") for part in parts):
-        return []
-    return parts
+    return path.split("/") if is_below(path) and is_unicode(path) and "\0" not in path else []
 
 
 def split(path: str) -> list[str]:
@@ -69,15 +67,6 @@ def leads_elsewhere(found: os.stat_result) -> bool:
     Those of compressed files, or of files that a cloud service keeps, do not.
     """
     return bool(getattr(found, "st_reparse_tag", 0) & _NAME_SURROGATE)
-
-
-def is_text(name: str) -> bool:
-    """Whether the name is valid UTF-8; an invalid one has lone surrogates."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def reason(error: Exception) -> str:

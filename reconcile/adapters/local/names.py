@@ -14,9 +14,9 @@ import msgspec
 from reconcile.adapters.descriptors import is_shortage
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
-from reconcile.adapters.opening import is_text, leads_elsewhere
+from reconcile.adapters.opening import leads_elsewhere
 from reconcile.adapters.system import current
-from reconcile.core.names import fold
+from reconcile.core.names import fold, is_unicode
 from reconcile.core.reach import Selection
 from reconcile.core.rules import minimal_prefixes
 
@@ -105,7 +105,7 @@ class Lister:
         odd = []
         for entry in self.entries(folders.at(folder.rel), folder.rel, starts):
             name = entry.name
-            if name.isascii() or is_text(name):
+            if name.isascii() or is_unicode(name):
                 names.append((f"{name}/" if entry.is_folder else name, entry))
             else:
                 odd.append((escaped(name), "/" if entry.is_folder else "", entry))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 from reconcile.adapters.local.folder import OpenFolder, OpenFolders
 from reconcile.adapters.local.names import Entry, Folder, Lister, Listing, Prefixes, link_detail
 from reconcile.adapters.local.seen import Miss, Row, is_same, with_content
-from reconcile.adapters.opening import components, is_text, is_windows_trick, reason
+from reconcile.adapters.opening import components, is_windows_trick, reason
 from reconcile.adapters.system import current
-from reconcile.core.names import MAX_OBJECT_BYTES
+from reconcile.core.names import MAX_OBJECT_BYTES, is_unicode
 from reconcile.core.reach import Selection
 from reconcile.core.rows import FileProblem, Hashed, LocalFile
 
@@ -134,7 +134,7 @@ class Walk:
         self, folders: OpenFolders, listing: Listing, path: str, entry: Entry, within: Prefixes | None = None
     ) -> Listing | LocalFile | None:
         """Returns the folder's listing, or the row that says why there is none, or None if it has vanished."""
-        if not (entry.name.isascii() or is_text(entry.name)):
+        if not is_unicode(entry.name):
             return LocalFile(path, 0, 0, problem=FileProblem.UNDECODABLE, detail=_UNDECODABLE_FOLDER)
         try:
             if entry.is_link:
@@ -208,7 +208,7 @@ def _trouble(folder: OpenFolder, entry: Entry, seen: os.stat_result) -> tuple[Fi
     is_usual = stat.S_IFMT(mode) == stat.S_IFREG and not entry.is_link and name.isascii()
     if is_usual and seen.st_size <= MAX_OBJECT_BYTES and not current().is_windows:
         return None
-    if not (name.isascii() or is_text(name)):
+    if not is_unicode(name):
         return FileProblem.UNDECODABLE, "the name is not UTF-8; rename the file"
     if current().is_windows and is_windows_trick(name):
         return FileProblem.UNREADABLE, "Windows takes this name for a device or another place; rename the file"

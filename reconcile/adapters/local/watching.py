@@ -24,9 +24,10 @@ from reconcile.adapters.local.hashing import read_at
 from reconcile.adapters.local.hearing import HeardPaths
 from reconcile.adapters.local.names import Entry, Lister
 from reconcile.adapters.local.seen import identity
-from reconcile.adapters.opening import is_text, split
+from reconcile.adapters.opening import split
 from reconcile.adapters.system import current
 from reconcile.core.media_complete import missing_end
+from reconcile.core.names import is_unicode
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
 from reconcile.core.watching import Look, Poll, Seen, Signature
@@ -266,7 +267,7 @@ class FolderWatch:
                 with contextlib.suppress(OSError):
                     folder = folders.at(rel)
                     for entry in self._lister.entries(folder, rel):
-                        if not is_text(entry.name):
+                        if not is_unicode(entry.name):
                             continue
                         if entry.is_folder and not entry.is_link:
                             stack.append(f"{rel}{entry.name}/")
