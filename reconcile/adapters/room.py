@@ -13,7 +13,7 @@ import mmap
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import chain
@@ -128,13 +128,17 @@ def let_go() -> None:
         _kept.pop().close()
 
 
-def has_thread(*, first: bool = False) -> bool:
-    """Whether one more thread leaves enough memory for the libraries, whose needs we cannot change.
+def started(thread: threading.Thread, *, first: bool = False) -> bool:
+    """Starts a thread if that leaves enough memory for the libraries, whose needs we cannot change; returns whether it
+    runs.
 
     The ``first`` of its kind needs only enough to start. Python waits forever for a thread that finds no memory while
     it starts.
     """
-    return not is_limited() or _has(_LITTLE if first else SPARE)
+    with suppress(RuntimeError):  # a limit of the system, or an interpreter that is ending
+        if not is_limited() or _has(_LITTLE if first else SPARE):
+            thread.start()
+    return thread.ident is not None
 
 
 def shortage(error: BaseException) -> str:

@@ -15,7 +15,7 @@ import msgspec
 
 from reconcile.adapters.descriptors import fitting
 from reconcile.adapters.lanes import Lanes
-from reconcile.adapters.room import has_thread
+from reconcile.adapters.room import started
 from reconcile.core.closing import Closing
 from reconcile.core.errors import AccessDenied, ReconcileError, StoreError, StoreMissing, StoreUnavailable, Uncertain
 from reconcile.core.report import Problem
@@ -77,14 +77,9 @@ class Workers(Closing):
                 joined(thread)
 
     def _hire(self) -> None:
-        if not has_thread(first=not self._threads):
-            return
         thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # a limit of the system, or an interpreter that is ending
-            return
-        self._threads.append(thread)
+        if started(thread, first=not self._threads):
+            self._threads.append(thread)
 
     def _work(self) -> None:
         while (job := self._next(wait=True)) is not None:

@@ -16,7 +16,7 @@ from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from reconcile.adapters.room import has_thread
+from reconcile.adapters.room import started
 from reconcile.adapters.sorting import BYTES, Sorter, Spill, bytes_of, out_of_order
 from reconcile.core.rows import Group, Row, Stream
 
@@ -179,17 +179,8 @@ class Prefetch(Iterator[T]):
         self._batch: Iterator[T] = iter(())
         self._alone: Iterator[T] | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
-        if not self._is_begun():
+        if not started(self._thread, first=True):  # nothing is read ahead
             self._alone = iter(make())
-
-    def _is_begun(self) -> bool:
-        """Starts the thread. Returns whether the system had room for one; if not, nothing is read ahead."""
-        try:
-            if has_thread(first=True):
-                self._thread.start()
-        except RuntimeError:
-            return False
-        return self._thread.ident is not None
 
     def __next__(self) -> T:
         for row in self._batch:

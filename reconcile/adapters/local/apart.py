@@ -20,7 +20,7 @@ from typing import Any
 from reconcile.adapters.children import NO_WINDOW, is_python
 from reconcile.adapters.local import wire
 from reconcile.adapters.local.seen import Row
-from reconcile.adapters.room import has_thread
+from reconcile.adapters.room import started
 from reconcile.adapters.system import current
 from reconcile.adapters.workers import joined
 from reconcile.core.closing import Closing
@@ -72,10 +72,7 @@ class WalkProcess(Closing):
         self._closed = self._over = self.came_to_end = False
         self.child: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._work, name="walk", daemon=True)
-        with suppress(RuntimeError):  # the system allows no further thread
-            if has_thread():
-                self._thread.start()
-        if self._thread.ident is None:
+        if not started(self._thread):
             self._over = True
 
     def rows(self) -> Iterator[Row]:
