@@ -37,7 +37,7 @@ from reconcile.views import json
 from reconcile.views.changes import Labels
 from reconcile.views.errors import show_error
 from reconcile.views.pager import paged as pager
-from reconcile.views.plan import PlanView, show_plan
+from reconcile.views.plan import show_plan
 from reconcile.views.progress import listening, log
 from reconcile.views.report import APPLY, Command, show_report
 from reconcile.views.requests import RequestLog
@@ -188,8 +188,7 @@ class Session:
         self, labels: Labels, made: Plan, following: str = "", *, full: bool = False
     ) -> Callable[[Terminal], None]:
         """Returns what shows this plan as text, and suggests the command ``following`` as the next one."""
-        view = PlanView(full=full, verbose=self.verbose, following=following)
-        return lambda terminal: show_plan(terminal, made, labels, view)
+        return lambda terminal: show_plan(terminal, made, labels, following, full=full, verbose=self.verbose)
 
     def command(self, *words: str, scope: Scoped | None = None) -> str:
         """Returns a command line to type next, with the same options for the project, the stores and the scope."""

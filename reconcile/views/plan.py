@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-import msgspec
-
 from reconcile.core.changes import Change, Replace, SetField, Severity, Upload
 from reconcile.core.plan import Plan, Scope, Stores
 from reconcile.core.report import remaining
@@ -25,26 +23,18 @@ SCREEN = 40
 """Lines that count as a screenful even on a smaller terminal."""
 
 
-class PlanView(msgspec.Struct, frozen=True):
-    """The amount of a plan that is shown. With ``full``, each asset and every value, however long that gets; otherwise
-    a line for each asset, or, if that is more than a screenful, a line for each character. ``verbose`` shows every
-    finding. ``following`` is the command that applies the plan."""
-
-    full: bool = False
-    verbose: bool = False
-    following: str = ""
-
-
-SHORT = PlanView()
-
-
 def at(uri: str, endpoint: str) -> str:
     """Returns a store, with its server if that is not Google's."""
     return f"{uri} at {endpoint}" if endpoint else uri
 
 
-def show_plan(terminal: Terminal, plan: Plan, labels: Labels, view: PlanView = SHORT) -> None:
-    """Writes the whole plan, and what to type next."""
+def show_plan(
+    terminal: Terminal, plan: Plan, labels: Labels, following: str = "", *, full: bool = False, verbose: bool = False
+) -> None:
+    """Writes a plan, and what to type next: the command ``following``, which applies it. With ``full``, each asset and
+    every value, however long that gets; otherwise a line for each asset, or, if that is more than a screenful, a line
+    for each character. ``verbose`` shows every finding, as ``full`` does."""
+    verbose = verbose or full
     show_stores(terminal, plan.stores, plan.scope)
     if plan.objects_as_of is not None:
         terminal.line(("Objects  ", "dim"), f"as of {plan.objects_as_of}, by an inventory report", hang=9)
@@ -53,22 +43,22 @@ def show_plan(terminal: Terminal, plan: Plan, labels: Labels, view: PlanView = S
         terminal.line()
         _show_types(terminal, plan.actions, labels)
         terminal.line()
-        if view.full or height(plan.actions, labels) <= max(terminal.height, SCREEN):
-            show_lines(terminal, plan.actions, labels, full=view.full)
+        if full or height(plan.actions, labels) <= max(terminal.height, SCREEN):
+            show_lines(terminal, plan.actions, labels, full=full)
         else:
             _show_characters(terminal, plan)
     root = f"{plan.stores.bucket}/"
-    show_findings(terminal, plan.findings, verbose=view.verbose or view.full, root=root, all_by="--full")
+    show_findings(terminal, plan.findings, verbose=verbose, root=root, all_by="--full")
     terminal.line()
     if plan.actions and terminal.written - begun > terminal.height:
         _show_types(terminal, plan.actions, labels)
         terminal.line()
     terminal.prose(totals(plan), style="bold")
-    show_estimate(terminal, plan.estimate, verbose=view.verbose or view.full)
+    show_estimate(terminal, plan.estimate, verbose=verbose)
     if not plan.complete:
         terminal.prose(INCOMPLETE, style="bold red")
-    if view.following and plan.actions:
-        terminal.prose(f"Next: `{view.following}`")
+    if following and plan.actions:
+        terminal.prose(f"Next: `{following}`")
 
 
 INCOMPLETE = (

@@ -25,14 +25,13 @@ from reconcile.core.changes import (
 )
 from reconcile.core.plan import Plan
 from reconcile.views.pager import pager
-from reconcile.views.plan import SHORT, PlanView, show_plan
+from reconcile.views.plan import show_plan
 from reconcile.views.terminal import ASCII, Terminal, cells
 from tests.kit.bench_project import AtTerminal
 from tests.unit.test_views import make_plan
 
 LABELS = {"anime_image": "Anime Image", "kpop": "K-Pop Version", "music": "AI Music"}
 BUCKET = "gs://my-bucket/anime_dance"
-FULL = PlanView(full=True)
 
 
 def upload(key: str, char_id: str | None, asset_type: str = "kpop", size: int = 7_200) -> Upload:
@@ -62,10 +61,11 @@ def field(key: str, char_id: str, name: str = "kpop_video", **values: Any) -> Se
     return SetField(id=f"f{key}{name}", key=key, char_id=char_id, field=name, **given)
 
 
-def shown(plan: Plan | list[Change], view: PlanView = SHORT, *, encoding: str = "utf-8", **size: int) -> str:
+def shown(plan: Plan | list[Change], *, full: bool = False, encoding: str = "utf-8", **size: int) -> str:
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace")
-    show_plan(Terminal(stream, "never", **size), plan if isinstance(plan, Plan) else make_plan(plan), LABELS, view)
+    whole = plan if isinstance(plan, Plan) else make_plan(plan)
+    show_plan(Terminal(stream, "never", **size), whole, LABELS, full=full)
     stream.flush()
     return raw.getvalue().decode(encoding)
 
@@ -104,7 +104,7 @@ def test_an_old_value_is_shown_if_it_is_neither_empty_nor_the_same_path(
     changes: list[Change] = [field("dances/02.mp4", "02", old=old, reason=reason)]
     assert (f"was  {old}" in shown(changes)) is is_shown
     assert "now  " not in shown(changes)
-    full = shown(changes, FULL)
+    full = shown(changes, full=True)
     assert f"was  {'(nothing)' if old is None else old}" in full
     assert f"now  {BUCKET}/dances/02.mp4" in full
 
@@ -129,7 +129,7 @@ def test_what_goes_into_an_index_is_one_line_and_no_field() -> None:
     found = shown([field("a", "02"), *kinds])
     assert rows(found)[1] == "   ~ Index             → 02 › asset_types  adds 2 types"
     assert "1 field and 2 index entries to set in 1 record" in found
-    assert "adds  kpop, music\n" in shown([*kinds], FULL)
+    assert "adds  kpop, music\n" in shown([*kinds], full=True)
 
 
 def test_copies_types_and_new_records_have_signs_that_the_legend_explains() -> None:
@@ -189,7 +189,7 @@ def test_more_than_a_screenful_is_a_line_a_character_between_two_tables() -> Non
     assert "\nc07              3   21.6 kB       3\n" in found
     assert "\ntotal          100  720.0 kB     100\n" in found
     assert "--full shows each asset" in found
-    assert len(rows(shown(list(MANY), FULL, width=100, height=30))) == 100
+    assert len(rows(shown(list(MANY), full=True, width=100, height=30))) == 100
     assert len(rows(shown(list(MANY), width=100, height=400))) == 100
 
 
@@ -222,7 +222,7 @@ def test_lines_break_between_words_and_never_within(width: int, name: str) -> No
         last = line.split(" ")[-1]
         assert cells(line) <= width or " " not in line.strip() or cells(last) > width // 2
     whole = shown(plan)
-    assert set(shown(plan, FULL, width=width).split()) == set(shown(plan, FULL).split())
+    assert set(shown(plan, full=True, width=width).split()) == set(shown(plan, full=True).split())
     assert " ".join(whole.split())[:20] == " ".join(shown(plan, width=width).split())[:20]
 
 

@@ -37,7 +37,7 @@ from reconcile.core.status import StatusRow, StatusTable, Sync
 from reconcile.views import words
 from reconcile.views.history import show_history
 from reconcile.views.json import ErrorDocument, dumps
-from reconcile.views.plan import PlanView, show_plan, totals
+from reconcile.views.plan import show_plan, totals
 from reconcile.views.report import Command, show_report
 from reconcile.views.status import show_status
 from reconcile.views.streams import Colour
@@ -46,7 +46,6 @@ from tests.unit.test_progress import heard, outcome
 
 LABELS = {"anime_image": "Anime Image", "icon": "Icons"}
 BUCKET = "gs://my-bucket/anime_dance"
-FULL = PlanView(full=True)
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 HOSTILE = {
     "[kpop]_x.mp4": "[kpop]_x.mp4",
@@ -255,7 +254,9 @@ def test_no_width_crops_what_tells_two_names_apart(width: int) -> None:
     shown = [line for line in found.splitlines() if ".mp" in line]
     assert len(set(shown)) == 4
     assert all(any(key.rpartition("/")[2] in line for line in shown) for key in keys)
-    whole = text(lambda terminal: show_plan(terminal, make_plan([upload(key) for key in keys]), {}, FULL), width=width)
+    whole = text(
+        lambda terminal: show_plan(terminal, make_plan([upload(key) for key in keys]), {}, full=True), width=width
+    )
     assert all(key in whole for key in keys)
 
 
@@ -281,8 +282,8 @@ def test_no_color_of_the_environment_holds_for_auto_only(monkeypatch: pytest.Mon
 
 
 def test_verbose_shows_every_subject() -> None:
-    for view in (PlanView(verbose=True), FULL):
-        found = text(lambda terminal, view=view: show_plan(terminal, WHOLE, LABELS, view))
+    for full in (False, True):
+        found = text(lambda terminal, full=full: show_plan(terminal, WHOLE, LABELS, full=full, verbose=not full))
         assert all(f"    notes/{number}.txt\n" in found for number in range(7))
         assert "shows all)" not in found
 
