@@ -15,9 +15,7 @@ from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.core.catalogue import Asset, AssetState, Lacking
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.pipeline.catalogue import Catalogue
-from reconcile.views.catalogue import JsonRows, show_assets, show_csv, show_lacking
-from reconcile.views.errors import error_of
-from reconcile.views.json import ErrorDocument
+from reconcile.views.catalogue import show_assets, show_csv, show_json, show_lacking
 
 Texts: TypeAlias = list[str]
 
@@ -74,18 +72,9 @@ def _state(name: str) -> AssetState:
 
 
 def write_json(session: Session, catalogue: Catalogue, rows: Iterable[Asset | Lacking], name: str) -> ExitCode:
-    """Writes the rows, as they come, into the array of this ``name`` in the document. An error before the first row is
-    raised; a later one ends the document."""
-    document = JsonRows(sys.stdout, catalogue.scope, name)
-    try:
-        for row in rows:
-            document.row(row)
-    except (Exception, KeyboardInterrupt) as cause:
-        if not document.is_begun:
-            raise
-        error = error_of(cause)
-        document.end(complete=False, error=ErrorDocument.of(error))
-        session.error(error)
-        return error.exit_code
-    document.end(complete=catalogue.complete)
-    return ExitCode.OK
+    """Writes the document, and the error that ended it, if one did."""
+    error = show_json(sys.stdout, catalogue.scope, name, rows, lambda: catalogue.complete)
+    if error is None:
+        return ExitCode.OK
+    session.error(error)
+    return error.exit_code

@@ -11,8 +11,10 @@ from typing import Any, TextIO, TypeVar
 import msgspec
 
 from reconcile.core.catalogue import Asset, AssetState, Lacking
+from reconcile.core.errors import ReconcileError
 from reconcile.core.plan import Scope
 from reconcile.views import json, words
+from reconcile.views.errors import error_of
 from reconcile.views.streams import write_bytes
 from reconcile.views.terminal import Piece, Terminal, visible
 
@@ -45,27 +47,27 @@ class AssetList(msgspec.Struct, frozen=True):
     error: json.ErrorDocument | None = None
 
 
-class JsonRows:
-    """An ``AssetList`` that is written piece by piece. ``name`` is the array that gets the rows."""
-
-    def __init__(self, stream: TextIO, scope: Scope, name: str) -> None:
-        self._stream = stream
-        head = f'{{"format": "{FORMAT}", "scope": '.encode() + msgspec.json.encode(scope)
-        self._before = self._head = head + f', "{name}": [\n'.encode()
-
-    @property
-    def is_begun(self) -> bool:
-        """Whether a part of it was written."""
-        return self._before is not self._head
-
-    def row(self, value: Asset | Lacking) -> None:
-        json.show_piece(self._stream, self._before + msgspec.json.encode(value))
-        self._before = b",\n"
-
-    def end(self, *, complete: bool, error: json.ErrorDocument | None = None) -> None:
-        start = b"\n" if self.is_begun else self._head
-        rest = b'], "complete": ' + msgspec.json.encode(complete) + b', "error": ' + msgspec.json.encode(error)
-        json.show_piece(self._stream, start + rest + b"}\n")
+def show_json(
+    stream: TextIO, scope: Scope, name: str, rows: Iterable[Asset | Lacking], is_complete: Callable[[], bool]
+) -> ReconcileError | None:
+    """Writes an ``AssetList`` with the rows, as they come, in its array of this ``name``; after the last one it asks
+    whether the list ``is_complete``. An error before the first row is raised; a later one ends the document, and is
+    returned."""
+    head = f'{{"format": "{FORMAT}", "scope": '.encode() + msgspec.json.encode(scope) + f', "{name}": [\n'.encode()
+    before, error = head, None
+    try:
+        for row in rows:
+            json.show_piece(stream, before + msgspec.json.encode(row))
+            before = b",\n"
+    except (Exception, KeyboardInterrupt) as cause:
+        if before is head:
+            raise
+        error = error_of(cause)
+    complete = msgspec.json.encode(error is None and is_complete())
+    told = msgspec.json.encode(None if error is None else json.ErrorDocument.of(error))
+    start = head if before is head else b"\n"
+    json.show_piece(stream, start + b'], "complete": ' + complete + b', "error": ' + told + b"}\n")
+    return error
 
 
 def show_csv(stream: TextIO, kind: type[Asset | Lacking], rows: Iterable[Asset | Lacking]) -> None:

@@ -28,7 +28,7 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, Stream
 from reconcile.pipeline.catalogue import Catalogue
 from reconcile.ports import DesiredObject
-from reconcile.views.catalogue import JsonRows, show_assets, show_csv
+from reconcile.views.catalogue import show_assets, show_csv, show_json
 from reconcile.views.terminal import Terminal
 from tests.kit.fakes import digest
 from tests.kit.search import sparingly
@@ -390,17 +390,10 @@ def _asset(number: int) -> Asset:
     )
 
 
-def _as_json(stream: Any, rows: Iterator[Asset]) -> None:
-    document = JsonRows(stream, Scope(), "rows")
-    for row in rows:
-        document.row(row)
-    document.end(complete=True)
-
-
 @pytest.mark.parametrize(
     "write",
     [
-        _as_json,
+        lambda stream, rows: show_json(stream, Scope(), "rows", rows, lambda: True),
         lambda stream, rows: show_csv(stream, Asset, rows),
         lambda stream, rows: show_assets(Terminal(stream), rows, urls=False),
     ],
