@@ -16,6 +16,7 @@ from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
 from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, parsed
+from reconcile.cli.pager import paged as pager
 from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
 from reconcile.config.environment import Overrides, find_project
@@ -36,7 +37,6 @@ from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.changes import Labels
 from reconcile.views.errors import show_error
-from reconcile.views.pager import paged as pager
 from reconcile.views.plan import show_plan
 from reconcile.views.progress import listening, log
 from reconcile.views.report import APPLY, Command, show_report

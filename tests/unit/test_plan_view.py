@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.cli.pager import pager
 from reconcile.core.changes import (
     Change,
     Code,
@@ -24,7 +25,6 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.plan import Plan
-from reconcile.views.pager import pager
 from reconcile.views.plan import show_plan
 from reconcile.views.terminal import ASCII, Terminal, cells
 from tests.kit.bench_project import AtTerminal
