@@ -9,12 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TextIO
 
 from reconcile.adapters.children import ended
+from reconcile.cli.signals import handling
 from reconcile.views.streams import Colour, flush, silence
 from reconcile.views.terminal import Terminal
 
@@ -39,7 +39,7 @@ def paged(stream: TextIO, colour: Colour = "auto", environ: Mapping[str, str] = 
         return
     assert child.stdin is not None
     into = io.TextIOWrapper(child.stdin, encoding="utf-8", errors="backslashreplace")
-    with _deaf():
+    with handling({signal.SIGINT: signal.SIG_IGN}):  # Ctrl-C is for the pager
         try:
             yield plain.writing_to(into)
         finally:
@@ -56,16 +56,3 @@ def pager(environ: Mapping[str, str], system: str = sys.platform) -> Sequence[st
     if not command or command == ["cat"] or shutil.which(command[0], path=environ.get("PATH")) is None:
         return []
     return command
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Leaves Ctrl-C to the pager."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
