@@ -82,7 +82,7 @@ COMMANDS = {
     ),
     "schedule": CliCommand("nightly", "Print the nightly job for a scheduler, ready to install. Installs nothing."),
     "demo": CliCommand(
-        "start",
+        "tour",
         "Show the whole scenario on stores in a folder: sample media, plan, apply, plan again.",
         stores=False,
     ),

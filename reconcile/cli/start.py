@@ -1,19 +1,15 @@
-"""The commands init and demo: where to begin."""
+"""The command init: where to begin."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.files import SHARED, beside, move_to_free
 from reconcile.cli.options import Common, option
 from reconcile.cli.session import Session
-from reconcile.cli.tour import tour
 from reconcile.commands.beginning import guessed, with_roots, with_stores
-from reconcile.commands.demo import next_free
 from reconcile.config.environment import RULES
 from reconcile.config.settings import template
 from reconcile.core.errors import ExitCode, StoreError, UsageError
@@ -74,13 +70,3 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise UsageError(f"{folder} is not a folder", hint="move it away, or name another project with -C") from error
-
-
-def demo(
-    common: Common,
-    directory: Annotated[
-        Path | None,
-        typer.Argument(metavar="DIR", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
-    ] = None,
-) -> ExitCode:
-    return tour(common, next_free(Path("demo")) if directory is None else directory)

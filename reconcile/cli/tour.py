@@ -1,4 +1,4 @@
-"""The demo: shows the whole scenario on embedded stores, with a text for each step."""
+"""The command demo: shows the whole scenario on embedded stores, with a text for each step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+import typer
 
 from reconcile.adapters.system import current
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session, labels_of
-from reconcile.commands.demo import build
+from reconcile.commands.demo import build, next_free
 from reconcile.config.settings import load
 from reconcile.core.errors import ExitCode
 from reconcile.core.plan import Plan, Scope
@@ -50,9 +52,14 @@ class DemoDocument(msgspec.Struct, frozen=True):
     again: Plan
 
 
-def tour(common: Common, directory: Path) -> ExitCode:
-    """Builds the demo in a new or empty folder, plans, applies, and plans again. Raises UsageError if the folder is not
-    empty."""
+def demo(
+    common: Common,
+    directory: Annotated[
+        Path | None,
+        typer.Argument(metavar="DIR", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
+    ] = None,
+) -> ExitCode:
+    directory = next_free(Path("demo")) if directory is None else directory
     build(directory)
     session = Session(common)
     # The demo must never touch real stores, so neither flags nor the environment choose them.
