@@ -30,7 +30,7 @@ class CliCommand(NamedTuple):
 COMMANDS = {
     "init": CliCommand("start", "Write a commented rules/asset_map.toml with every asset type. Overwrites no file."),
     "plan": CliCommand("sync", "Print what is out of sync and what apply would do. Changes nothing anywhere."),
-    "show": CliCommand("showing", "Show a saved plan, as plan shows it. Reads no store."),
+    "show": CliCommand("saved", "Show a saved plan, as plan shows it. Reads no store."),
     "apply": CliCommand(
         "sync", "Apply a saved plan, or make one and apply it. On a terminal it shows the plan and asks first."
     ),

@@ -14,8 +14,8 @@ from reconcile.adapters.thumbnails import Thumbnails
 from reconcile.cli.complete import plan_files
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, OutputKind, check_target, write_whole
 from reconcile.cli.options import Common, Planned, Scoped
+from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
-from reconcile.cli.showing import labels_here, saved_plan
 from reconcile.cli.signals import finish
 from reconcile.commands.illustrating import pictures
 from reconcile.commands.report import details, standings

@@ -1,22 +1,25 @@
-"""Saved plans, in a file or in a folder: writes them, and reads the part that is to be applied."""
+"""The command show, and saved plans, in a file or in a folder: writes and reads them."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
+import typer
 
 from reconcile.adapters.files import PRIVATE, read_bytes
 from reconcile.adapters.scanned import ScannedFiles
 from reconcile.adapters.shared_folder import bucket_place
+from reconcile.cli.complete import plan_files
 from reconcile.cli.files import PLAN, check_place, check_target, write_whole
-from reconcile.cli.options import Sharded
+from reconcile.cli.options import Common, Full, NoPager, Sharded
+from reconcile.cli.session import Session, labels_of
 from reconcile.commands import sharing
 from reconcile.commands.scanning import this_machine
 from reconcile.core.changes import is_object
-from reconcile.core.errors import ReconcileError, UsageError
+from reconcile.core.errors import ConfigError, ExitCode, ReconcileError, UsageError
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import Machine, PlanDir, ShardPhase
 from reconcile.core.planfile import dumps, loads
@@ -24,8 +27,26 @@ from reconcile.core.report import Report
 from reconcile.pipeline.executor import check
 from reconcile.ports import SharedFolder
 from reconcile.project import OpenProject
+from reconcile.views.changes import Labels
 
 _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
+
+
+def show(
+    common: Common,
+    planfile: Annotated[
+        Path,
+        typer.Argument(metavar="PLANFILE", help="A plan that `plan --out` saved.", autocompletion=plan_files),
+    ],
+    full: Full = False,
+    no_pager: NoPager = False,
+) -> ExitCode:
+    session = Session(common)
+    made = saved_plan(session, planfile)
+    following = session.command("apply", str(planfile))
+    shown = session.plan_view(labels_here(session), made, following, full=full)
+    session.result(made, shown, paged=full and not no_pager)
+    return ExitCode.OK
 
 
 class PlanTarget:
@@ -165,3 +186,19 @@ def read_plan(planfile: Path) -> Plan:
             hint="save one with `reconcile plan --out FILE`",
         ) from error
     return loads(data, str(planfile))
+
+
+def saved_plan(session: Session, where: Path) -> Plan:
+    """Reads the plan in this file or folder. Raises UsageError."""
+    if bucket_place(where) is None and not where.is_dir():
+        return read_plan(where)
+    with session.opened() as project:
+        return load(project, where, Sharded()).plan
+
+
+def labels_here(session: Session) -> Labels:
+    """Returns the labels of the asset types by the rules here, if there are any: a plan can be shown without them."""
+    try:
+        return labels_of(session.project())
+    except ConfigError:
+        return {}
