@@ -8,9 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,6 +19,7 @@ from reconcile.adapters.system import current
 from reconcile.cli.session import Session
 from reconcile.core.changes import Change
 from reconcile.core.errors import Declined, ReconcileError
+from reconcile.core.report import Report
 from reconcile.views import json
 from reconcile.views.errors import error_of
 from reconcile.views.json import ErrorDocument
@@ -31,24 +32,22 @@ _ENDING = 10.0
 """Seconds that a killed command may take to end."""
 
 
-class Notifier(Protocol):
-    """Is called with how a run ended: its document, its exit code, and the changes that it was to make."""
-
-    def __call__(self, document: Any, code: int, changes: Sequence[Change] = ()) -> None: ...
+Ended: TypeAlias = tuple[Report | ErrorDocument, int, Sequence[Change]]
+"""How a run ended: its document, its exit code, and the changes that it was to make."""
 
 
 @contextmanager
-def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Notifier]:
-    """Wraps a run, and passes its result to a shell command: the error that it raised, or the document with which it
-    called the yielded notifier. Without a command nothing is done.
+def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -> Iterator[Callable[[Ended], None]]:
+    """Wraps a run, and passes its result to a shell command: the error that it raised, or how it ended, with which it
+    calls what is yielded. Without a command nothing is done.
 
     What the command prints goes to stderr. If it fails, there is a warning, and the exit code of the run stays the
     same. In its environment, ``RECONCILE_EXIT_CODE`` is that code, and ``RECONCILE_SUMMARY`` says in one line how the
     run ended, ``RECONCILE_TEXT`` in a few lines; the document has these two texts, too.
     """
-    ended: list[tuple[Any, int, Sequence[Change]]] = []
+    ended: list[Ended] = []
     try:
-        yield lambda document, code, changes=(): ended.append((document, code, changes))
+        yield ended.append
     except BaseException as error:
         told = error_of(error)
         ended = [] if isinstance(error, Declined) else [(ErrorDocument.of(told), int(told.exit_code), ())]
@@ -56,7 +55,8 @@ def notifying(command: str | None, session: Session, timeout: float = TIMEOUT) -
     finally:
         for document, code, changes in ended if command else ():
             told_so = notice(document, code, _project(session), changes)
-            problem = _run(command or "", json.dumps(_with(document, told_so)), _variables(told_so, code), timeout)
+            whole = {**msgspec.to_builtins(document), **told_so._asdict()}
+            problem = _run(command or "", json.dumps(whole), _variables(told_so, code), timeout)
             if problem:
                 session.warn(f"the --notify command {problem}", of="warning")
 
@@ -66,10 +66,6 @@ def _project(session: Session) -> str:
         return session.project_folder().name or "reconcile"
     except ReconcileError:  # then the run ended with this error
         return "reconcile"
-
-
-def _with(document: Any, told: Notice) -> dict[str, Any]:
-    return {**msgspec.to_builtins(document), **told._asdict()}
 
 
 _OBEYED = dict.fromkeys(map(ord, '&|<>^"%!'), "_")

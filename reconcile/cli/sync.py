@@ -234,7 +234,7 @@ def apply(
         again = session.again("apply", *words, scope=scope, keeps_journal=not no_journal)
         session.report(report, again, made.actions, planned=bool(made.actions))
         code = session.verdict(report.exit_code, report.findings, fail_on)
-        ended(report, code, made.actions)
+        ended((report, code, made.actions))
     return code
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from reconcile.core.changes import Change, Finding, Severity
 from reconcile.core.report import Outcome, OutcomeKind, Report, Status, remaining
@@ -26,15 +26,13 @@ class Notice(NamedTuple):
     text: str
 
 
-def notice(document: Any, code: int, project: str, changes: Iterable[Change] = ()) -> Notice:
+def notice(document: Report | ErrorDocument, code: int, project: str, changes: Iterable[Change] = ()) -> Notice:
     """Makes the message about a run of this ``project`` that ended with this document and exit ``code``. The document
-    is the report on the ``changes`` of its plan, an error, or another one."""
+    is the report on the ``changes`` of its plan, or an error."""
     if isinstance(document, Report):
         said, more = _of_report(document, code, changes)
-    elif isinstance(document, ErrorDocument):
-        said, more = f"failed: {document.message}", [f"hint: {document.hint}"] if document.hint else []
     else:
-        said, more = "done" if code == 0 else f"ended with exit code {code}", []
+        said, more = f"failed: {document.message}", [f"hint: {document.hint}"] if document.hint else []
     line = _short(f"{project}: {said}")
     return Notice(line, "\n".join([line, *map(_short, more)]))
 

@@ -19,6 +19,7 @@ from reconcile.cli.notify import notifying
 from reconcile.cli.options import Common
 from reconcile.cli.session import Session
 from reconcile.commands.status import overdue
+from reconcile.views.json import ErrorDocument
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the commands are written for a POSIX shell")
 
@@ -166,7 +167,7 @@ def test_a_command_that_hangs_is_stopped_with_all_that_it_started(
     held = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     started = time.monotonic()
     with notifying(f"exec 3> '{pipe}'; echo open >&3; (sleep 60; true) | cat", session, timeout=0.5) as ended:
-        ended({"format": "any"}, 0)
+        ended((ErrorDocument("any", "", "", ""), 0, ()))
     assert "took longer than 0.5 s and was stopped" in capfd.readouterr().err
     assert time.monotonic() - started < 30
     assert os.read(held, 100) == b"open\n"
@@ -179,14 +180,14 @@ def test_a_command_that_reads_nothing_of_a_long_document_is_stopped_in_time(capf
     """Whatever a pipe holds: on Windows that is very little."""
     started = time.monotonic()
     with notifying("exec sleep 60", Session(Common(quiet=True)), timeout=0.5) as ended:
-        ended({"format": "x" * 1_000_000}, 0)
+        ended((ErrorDocument("x" * 1_000_000, "", "", ""), 0, ()))
     assert "was stopped" in capfd.readouterr().err
     assert time.monotonic() - started < 30
 
 
 def test_a_command_need_not_read_what_it_is_given(capfd: pytest.CaptureFixture[str]) -> None:
     with notifying("true", Session(Common(quiet=True))) as ended:
-        ended({"format": "x" * 1_000_000}, 0)
+        ended((ErrorDocument("x" * 1_000_000, "", "", ""), 0, ()))
     assert capfd.readouterr().err == ""
 
 

@@ -109,7 +109,7 @@ TELL = "import json, os, sys; json.dump([json.load(sys.stdin), dict(os.environ)]
 def told_by(file: Path, document: Any, code: int = 1) -> tuple[dict[str, Any], dict[str, str]]:
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(TELL)} {shlex.quote(str(file))}"
     with notifying(command, Session(Common(project=file.parent))) as ended:
-        ended(document, code)
+        ended((document, code, ()))
     written = json.loads(file.read_text(encoding="utf-8"))
     return written[0], written[1]
 
