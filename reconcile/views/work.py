@@ -40,45 +40,37 @@ class Work(msgspec.Struct):
     @property
     def any(self) -> bool:
         """Whether there are any changes."""
-        return any(getattr(self, name) for name, _, _ in _NOUNS)
+        return any(getattr(self, name) for name in _NAMES)
 
     @property
     def in_records(self) -> int:
         """The number of changes to fields, which undo can put back."""
         return self.fields + self.index + self.values
 
-    def parts(self, *, sized: bool = True) -> Iterator[str]:
+    def parts(self) -> Iterator[str]:
         """Yields ``216 uploads (10.6 MB)``, ``435 fields``, ``4 records``: every count that is not zero; the bytes only
         once."""
-        sent = f" ({words.size(self.bytes)})" if sized and self.bytes else ""
-        for name, one, several in _NOUNS:
+        sent = f" ({words.size(self.bytes)})" if self.bytes else ""
+        for name, (_, *nouns) in _NAMES.items():
             count = getattr(self, name)
-            if count:
-                yield words.many(count, one, several) + sent
+            if count and nouns:
+                yield words.many(count, *nouns) + sent
                 sent = ""
 
 
-_NOUNS = (
-    ("uploads", "upload", "uploads"),
-    ("replacements", "replacement", "replacements"),
-    ("copies", "copy in the bucket", "copies in the bucket"),
-    ("types", "content type", "content types"),
-    ("fields", "field", "fields"),
-    ("index", "index entry", "index entries"),
-    ("records", "record", "records"),
-    ("values", "value in the local database", "values in the local database"),
-)
-_HEADS = {
-    "uploads": "uploads",
-    "replacements": "replaced",
-    "bytes": "size",
-    "copies": "copies",
-    "types": "content types",
-    "fields": "fields",
-    "index": "index",
-    "records": "new records",
-    "values": "local database",
+_NAMES = {
+    "uploads": ("uploads", "upload"),
+    "replacements": ("replaced", "replacement"),
+    "bytes": ("size",),
+    "copies": ("copies", "copy in the bucket", "copies in the bucket"),
+    "types": ("content types", "content type"),
+    "fields": ("fields", "field"),
+    "index": ("index", "index entry", "index entries"),
+    "records": ("new records", "record"),
+    "values": ("local database", "value in the local database", "values in the local database"),
 }
+"""For each number of ``Work`` the heading of its column, and the noun for what it counts, with its plural if that is
+not formed with s."""
 
 
 def work_of(changes: Iterable[Change]) -> Work:
@@ -102,14 +94,14 @@ def show_work(
 ) -> None:
     """Writes a table with a row for each name, and their total if there are several. Columns without any count are left
     out. ``more`` are further columns, by their heading, with a cell for each row and for the total."""
-    names = [name for name in _HEADS if getattr(total, name)]
+    names = [name for name in _NAMES if getattr(total, name)]
     table: list[list[Piece]] = [[label, *(_cell(work, name) for name in names)] for label, work in rows]
     if len(rows) > 1:
         table.append([("total", "bold"), *(_cell(total, name) for name in names)])
     for column in more.values():
         for row, cell in zip(table, column, strict=False):  # a single row has no total
             row.append(cell)
-    heads = [head, *(_HEADS[name] for name in names), *more]
+    heads = [head, *(_NAMES[name][0] for name in names), *more]
     terminal.table(heads, table, numbers=range(1, len(heads)))
 
 
