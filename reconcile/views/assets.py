@@ -105,14 +105,13 @@ def _reasons(changes: Iterable[Change]) -> Iterator[str]:
 
 
 def _of_index(fields: Sequence[FieldChange], glyphs: Glyphs, *, full: bool) -> Line:
-    adds = [text for each in fields for text in _without(each.new, each.old)]
-    drops = [text for each in fields for text in _without(each.old, each.new)]
-    told = [f"adds {words.many(len(adds), 'type')}"] if adds else []
-    told += [f"drops {words.many(len(drops), 'type')}"] if drops else []
-    values = [("adds", ", ".join(sorted(adds)))] if adds else []
-    values += [("drops", ", ".join(sorted(drops)))] if drops else []
-    places = tuple(_places(fields[:1], glyphs))
-    return Line((SetField,), _INDEX, "", "", places, ", ".join(told), tuple(values) if full else ())
+    types = {
+        "adds": sorted(text for each in fields for text in _without(each.new, each.old)),
+        "drops": sorted(text for each in fields for text in _without(each.old, each.new)),
+    }
+    told = ", ".join(f"{what} {words.many(len(names), 'type')}" for what, names in types.items() if names)
+    values = tuple((what, ", ".join(names)) for what, names in types.items() if names and full)
+    return Line((SetField,), _INDEX, "", "", tuple(_places(fields[:1], glyphs)), told, values)
 
 
 def _without(values: Any, others: Any) -> list[str]:

@@ -29,6 +29,7 @@ from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
 from reconcile.views.page_data import hints_of, mark_of, page_data, room_for
 from reconcile.views.plan import INCOMPLETE, at, totals
+from reconcile.views.status import is_outside, is_right
 from reconcile.views.terminal import visible
 
 IN_A_COMMENT = (20, 10, 5, 2, 1)
@@ -140,10 +141,9 @@ def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[Cha
         "stores": _stores(plan),
         "rows": [(row, *_sync(row), _share(row)) for row in seen.rows],
         "sums": {name: sum(getattr(row, name) for row in seen.rows) for name in _SUMMED},
-        "all_sync": "complete" if all(_is_right(row) for row in seen.rows) else "partial",
+        "all_sync": "complete" if all(map(is_right, seen.rows)) else "partial",
         "columns": [row.label for row in columns],
-        "lines": [(_name(each), list(_marks(each, columns))) for each in open_ones[:shown]],
-        "standings": open_ones[:shown],
+        "lines": [(_name(each), each, list(_marks(each, columns))) for each in open_ones[:shown]],
         "open": len(open_ones),
         "known": len(known),
         "quiet": sum(each.needs_nothing for each in known),
@@ -177,13 +177,8 @@ def _stores(plan: Plan) -> list[tuple[str, str]]:
 
 
 def _sync(row: StatusRow) -> tuple[str, str]:
-    """Returns the sync state of a row, and its style. What no rule matches belongs neither into the bucket nor into
-    records."""
-    return ("–", "empty") if row.asset_type is None and not row.bucket else (row.sync.value, row.sync.value)
-
-
-def _is_right(row: StatusRow) -> bool:
-    return row.sync in (Sync.COMPLETE, Sync.EMPTY) or _sync(row)[0] == "–"
+    """Returns the sync state of a row, and its style."""
+    return ("–", "empty") if is_outside(row) else (row.sync.value, row.sync.value)
 
 
 def _share(row: StatusRow) -> int:

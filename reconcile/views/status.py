@@ -13,7 +13,6 @@ from reconcile.views.terminal import Piece, Terminal
 
 _SYNC = {Sync.COMPLETE: "green", Sync.PARTIAL: "yellow", Sync.MISSING: "bold red", Sync.EMPTY: "dim"}
 _NUMBERS = ("local", "bucket", "records", "in step", "to do", "attention")
-_NONE = "-"
 _LEGEND = (
     "in step: right wherever it should be. to do: what apply would put right. attention: errors and warnings that need"
     " a person."
@@ -63,11 +62,19 @@ def _cells(row: StatusRow) -> list[Piece]:
     return [row.label, *(f"{count:,}" for count in counts), to_do, _attention(row.attention), _sync(row)]
 
 
+def is_outside(row: StatusRow) -> bool:
+    """Whether a row is of what no rule matches, which belongs neither into the bucket nor into a record: nothing of it
+    is missing."""
+    return row.asset_type is None and row.char_id is None and not row.bucket
+
+
+def is_right(row: StatusRow) -> bool:
+    """Whether nothing of a row is missing."""
+    return row.sync in (Sync.COMPLETE, Sync.EMPTY) or is_outside(row)
+
+
 def _sync(row: StatusRow) -> Piece:
-    # What no rule matches belongs neither into the bucket nor into a record: nothing of it is missing.
-    if row.asset_type is None and row.char_id is None and not row.bucket:
-        return (_NONE, "dim")
-    return (row.sync.value, _SYNC[row.sync])
+    return ("-", "dim") if is_outside(row) else (row.sync.value, _SYNC[row.sync])
 
 
 def _attention(count: int) -> Piece:
@@ -76,6 +83,5 @@ def _attention(count: int) -> Piece:
 
 def _totals(rows: Sequence[StatusRow], attention: int) -> list[Piece]:
     sums = [sum(getattr(row, name) for row in rows) for name in ("local", "bucket", "records", "in_step", "to_do")]
-    are_right = all(row.sync in (Sync.COMPLETE, Sync.EMPTY) or _sync(row)[0] == _NONE for row in rows)
-    sync = Sync.COMPLETE if are_right else Sync.PARTIAL
+    sync = Sync.COMPLETE if all(map(is_right, rows)) else Sync.PARTIAL
     return [("total", "bold"), *(f"{count:,}" for count in sums), _attention(attention), (sync.value, _SYNC[sync])]
