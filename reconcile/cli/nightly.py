@@ -14,7 +14,7 @@ from reconcile.adapters.shared_folder import beside_assets
 from reconcile.adapters.state.folder import FOLDER
 from reconcile.adapters.system import current
 from reconcile.cli.files import STDOUT, check_place, write_new
-from reconcile.cli.options import Common, option
+from reconcile.cli.options import Common, option, option_name, typed
 from reconcile.cli.session import Session, bandwidth_of
 from reconcile.commands import schedule as schedules
 from reconcile.commands.jobenv import carried
@@ -97,12 +97,7 @@ def schedule(
             log=_place(log or folder / FOLDER / "nightly.log"),
             environment=found_there.variables,
             left_out=found_there.secret,
-            of_apply=tuple(
-                word
-                for name, value in (("--bwlimit", bwlimit), ("--notify", notify))
-                if value
-                for word in (name, value)
-            ),
+            of_apply=tuple(typed([("--bwlimit", bwlimit or None), ("--notify", notify or None)])),
             bucket=str(project.bucket),
             region=region,
             gcp_project=project.settings.records.project,
@@ -150,5 +145,5 @@ def _options(common: Common) -> tuple[str, ...]:
     for name, value in vars(common).items():
         if name in _PASSED_ON and value is not None:
             value = current().beyond_drives(value) if name == "local_root" else value
-            words += [f"--{name.replace('_', '-')}", str(_place(value)) if isinstance(value, Path) else value]
+            words += [option_name(name), str(_place(value)) if isinstance(value, Path) else value]
     return tuple(words)

@@ -6,7 +6,7 @@ import functools
 import inspect
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
@@ -141,8 +141,7 @@ class Sharded:
     @property
     def part(self) -> list[str]:
         """The options that say which part it is, as they are typed."""
-        given = {"--shard": self.shard, "--phase": self.phase, "--machine": self.machine}
-        return [word for name, value in given.items() if value is not None for word in (name, value)]
+        return typed([("--shard", self.shard), ("--phase", self.phase), ("--machine", self.machine)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +214,16 @@ def variables(given: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--env {each!r} is not NAME=VALUE", hint="for example --env RECONCILE_RULES=rules.toml")
         found[name] = value
     return found
+
+
+def typed(options: Iterable[tuple[str, str | Path | None]]) -> list[str]:
+    """Returns options and their values as the words of a command line, without those that were not given."""
+    return [word for name, value in options if value is not None for word in (name, str(value))]
+
+
+def option_name(name: str) -> str:
+    """Returns the option that sets this field."""
+    return f"--{name.replace('_', '-')}"
 
 
 META = "reconcile.common"

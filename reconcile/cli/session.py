@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +14,7 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, parsed
+from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, option_name, parsed, typed
 from reconcile.cli.pager import paged as pager
 from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
@@ -192,12 +191,10 @@ class Session:
 
     def command(self, *words: str, scope: Scoped | None = None) -> str:
         """Returns a command line to type next, with the same options for the project, the stores and the scope."""
-        given = [("-C" if name == "project" else _option(name), getattr(self.common, name)) for name in _PLACES]
-        options = [word for name, value in given if value is not None for word in (name, str(value))]
-        scopes: list[str] = []
-        for each in fields(scope) if scope is not None else ():
-            scopes += [word for value in getattr(scope, each.name) or () for word in (_option(each.name), value)]
-        quoted = (as_text(current().quoted(word)) for word in (*options, *words, *scopes))
+        places = (("-C" if name == "project" else option_name(name), getattr(self.common, name)) for name in _PLACES)
+        scopes = vars(scope).items() if scope is not None else ()
+        scoped = ((option_name(name), value) for name, values in scopes for value in values or ())
+        quoted = (as_text(current().quoted(word)) for word in (*typed(places), *words, *typed(scoped)))
         return f"reconcile {' '.join(quoted)}"
 
     def again(self, word: str, *words: str, scope: Scoped | None = None, keeps_journal: bool = True) -> Command:
@@ -280,10 +277,6 @@ class Session:
 
     def _colour(self) -> Colour:
         return self.common.color or "auto"
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def severity(fail_on: FailOn | None) -> Severity | None:

@@ -30,6 +30,7 @@ from reconcile.cli.options import (
     Yes,
     option,
     seconds,
+    typed,
     variables,
 )
 from reconcile.cli.session import Replace, Session, labels_of, scope_of, severity
@@ -121,7 +122,7 @@ def plan(
         shard = ("--shard", f"I/{shards}") if shards is not None else ()
         following = session.command("apply", where, *shard) if where else session.command("apply", scope=scope)
         if files_from and not where:  # apply would plan for the files of this machine
-            scans = (word for each in files_from for word in ("--files-from", str(each)))
+            scans = typed(("--files-from", each) for each in files_from)
             following = session.command("plan", *scans, "--out", "DIR/", "--shards", "N")
         show = session.plan_view(labels_of(project), made, following, full=full)
         session.result(made, show, paged=full and not no_pager)
