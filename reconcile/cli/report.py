@@ -18,17 +18,17 @@ from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.illustrating import pictures
-from reconcile.commands.report import details, standings
+from reconcile.commands.report import Details, details, standings
 from reconcile.commands.status import Overview, overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import Plan
 from reconcile.views import page
+from reconcile.views.changes import Labels
 from reconcile.views.plan import totals
 from reconcile.views.streams import write_bytes
 from reconcile.views.terminal import Terminal
 
-HTML = (".html", ".htm")
-MD = (".md", ".markdown")
+_KINDS = {".html": PAGE, ".htm": PAGE, ".md": MARKDOWN, ".markdown": MARKDOWN}
 
 
 def report(
@@ -57,46 +57,38 @@ def report(
     session = Session(common)
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
-    shown = as_text(str(out))
-    kind = _kind(out, form)
+    kind, shown = _kind(out, form), as_text(str(out)).encode("utf-8", "backslashreplace").decode()
     if planfile is not None:
         if scope:
             raise UsageError(
                 "a saved plan has its own scope, so --char-id, --asset-type and --path do not go with it",
                 hint="leave them out, or leave out the plan",
             )
-        return _of_saved(session, planfile, out, kind)
+        plan, labels = saved_plan(session, planfile), labels_here(session)
+        if out != STDOUT:
+            check_target(out, kind, session.project().settings)
+        # It does not hold the state of what it does not change.
+        _write(session, overview_of(plan, shown), plan, labels, None, out, kind)
+        return ExitCode.OK
     with session.opened(sized=sized) as project:
         if out != STDOUT:
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(project, scope), tallied=True)
-        seen = overview(survey, project.settings.asset_map, shown.encode("utf-8", "backslashreplace").decode())
-        labels = labels_of(project)
-        if kind is PAGE:
-            more = details(survey, project.settings)
-            thumbnails = None if no_pictures else Thumbnails.of_this_machine()
-            if thumbnails is not None:
-                made = pictures(project, survey, standings(seen, survey.plan), thumbnails)
-                more = msgspec.structs.replace(more, pictures=made)
-            text = page.html(seen, survey.plan, labels, more)
-        else:
-            text = page.markdown(seen, survey.plan, labels)
-    _write(session, seen, survey.plan, text, out, kind)
+        seen = overview(survey, project.settings.asset_map, shown)
+        more = details(survey, project.settings) if kind is PAGE else None
+        if more is not None and not no_pictures and (thumbnails := Thumbnails.of_this_machine()) is not None:
+            made = pictures(project, survey, standings(seen, survey.plan), thumbnails)
+            more = msgspec.structs.replace(more, pictures=made)
+    _write(session, seen, survey.plan, labels_of(project), more, out, kind)
     return ExitCode.OK if survey.plan.complete else ExitCode.FAILED
 
 
-def _of_saved(session: Session, planfile: Path, out: Path, kind: OutputKind) -> ExitCode:
-    """Writes the page of a saved plan: its changes and findings. A plan does not hold the state of everything else."""
-    plan, labels = saved_plan(session, planfile), labels_here(session)
-    if out != STDOUT:
-        check_target(out, kind, session.project().settings)
-    seen = overview_of(plan, as_text(str(out)).encode("utf-8", "backslashreplace").decode())
-    text = page.html(seen, plan, labels) if kind is PAGE else page.markdown(seen, plan, labels)
-    _write(session, seen, plan, text, out, kind)
-    return ExitCode.OK
+def _write(
+    session: Session, seen: Overview, plan: Plan, labels: Labels, more: Details | None, out: Path, kind: OutputKind
+) -> None:
+    """Makes the page, and writes it. Shows that, except if the page went to stdout."""
+    text = page.html(seen, plan, labels, more) if kind is PAGE else page.markdown(seen, plan, labels)
 
-
-def _write(session: Session, seen: Overview, plan: Plan, text: str, out: Path, kind: OutputKind) -> None:
     def show(terminal: Terminal) -> None:
         terminal.line(f"wrote {as_text(str(out))}")
         terminal.prose(totals(plan))
@@ -112,8 +104,8 @@ def _write(session: Session, seen: Overview, plan: Plan, text: str, out: Path, k
 def _kind(out: Path, form: str | None) -> OutputKind:
     """Returns what to write: as --format says, else as the name of the file does. Raises UsageError."""
     suffix = f".{form}" if form else ".html" if out == STDOUT else out.suffix.lower()
-    if suffix not in (*HTML, *MD):
+    if suffix not in _KINDS:
         raise UsageError(
             f"--out {str(out)!r} is neither a page nor Markdown", hint="name it FILE.html or FILE.md, or say --format"
         )
-    return PAGE if suffix in HTML else MARKDOWN
+    return _KINDS[suffix]
