@@ -48,13 +48,6 @@ class Line(msgspec.Struct, frozen=True):
     remark: str
     values: Pairs
 
-    @property
-    def signs(self) -> tuple[type | None, type | None]:
-        """The kinds of change whose signs the line begins with: one of the object, one of the record."""
-        objects = [kind for kind in self.kinds if kind in (Upload, Replace, Copy, SetMetadata)]
-        records = [kind for kind in self.kinds if kind in (SetField, CreateRecord, RewriteLocalDb)]
-        return next(iter(objects), None), next(iter(records), None)
-
 
 def lines(actions: Iterable[Change], labels: Labels, glyphs: Glyphs, *, full: bool) -> list[Line]:
     """Makes the lines of the changes of one character, in the order of the rules; those about the record itself are
@@ -185,10 +178,8 @@ def show_legend(terminal: Terminal, shown: Iterable[Line]) -> None:
     terminal.line(*pieces)
 
 
-def sign(kind: type | None, glyphs: Glyphs) -> str:
-    """Returns the sign of a kind of change; a blank for none."""
-    if kind is None:
-        return " "
+def sign(kind: type, glyphs: Glyphs) -> str:
+    """Returns the sign of a kind of change."""
     return glyphs.up if kind is Upload else words.LOOKS[kind].sign
 
 
@@ -269,8 +260,10 @@ class _Columns:
 
 
 def _signs(line: Line, glyphs: Glyphs) -> Iterator[Piece]:
-    for kind in line.signs:
-        yield sign(kind, glyphs), words.LOOKS[kind].style if kind is not None else ""
+    """Yields the signs with which a line begins: one of what is done to the object, one of what to the record."""
+    for group in ((Upload, Replace, Copy, SetMetadata), (SetField, CreateRecord, RewriteLocalDb)):
+        kind = next((each for each in line.kinds if each in group), None)
+        yield " " if kind is None else (sign(kind, glyphs), words.LOOKS[kind].style)
 
 
 def _wide(text: str) -> int:
