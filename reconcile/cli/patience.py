@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from reconcile.adapters.meter import BUCKET, RECORDS, Meter
 from reconcile.core.events import Listener, Unanswered
@@ -56,13 +56,11 @@ def patient(project: OpenProject | None, listener: Listener) -> Iterator[None]:
             patience.look()
 
     watcher = threading.Thread(target=look, name="patience", daemon=True)
-    try:
+    with suppress(RuntimeError):  # the system has no thread left: the run goes on without these messages
         watcher.start()
-    except RuntimeError:  # the system has no thread left: the run goes on without these messages
-        yield
-        return
     try:
         yield
     finally:
         over.set()
-        watcher.join(1.0)
+        if watcher.ident is not None:
+            watcher.join(1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +10,6 @@ from types import FrameType
 
 _TELLING = 1.0  # seconds for the sentence to be written: a stopped terminal must not keep the process alive
 ASKED = "interrupted, finishing what is in flight; press Ctrl-C again to stop at once"
-
-
-def _tell(sentence: str) -> None:
-    with suppress(OSError):
-        os.write(2, f"{sentence}\n".encode())
 
 
 def ending() -> tuple[signal.Signals, ...]:
@@ -31,7 +25,7 @@ class Stop(threading.Event):
 
 
 @contextmanager
-def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
+def stopping(tell: Callable[[str], None]) -> Iterator[Stop]:
     """Yields an event that the first SIGINT, and any SIGTERM, sets; a second SIGINT raises KeyboardInterrupt. SIGBREAK,
     which Windows sends for Ctrl-Break and with which a process can ask another one to end, is treated like SIGTERM.
 
@@ -58,30 +52,23 @@ def stopping(tell: Callable[[str], None] = _tell) -> Iterator[Stop]:
             tell(ASKED)
 
     watcher = threading.Thread(target=watch, name="interrupt", daemon=True)
-    try:
+    with suppress(RuntimeError):  # the system has no thread left: an interrupt still works, and is reported at the end
         watcher.start()
-        watched = True
-    except RuntimeError:  # the system has no thread left: an interrupt still works, and is reported at the end
-        watched = False
     try:
         with handling(dict.fromkeys((signal.SIGINT, *ending()), interrupted)):
             yield stop
     finally:
         wake.set()
-        if watched:
-            watcher.join(_TELLING)
-        else:
+        if watcher.ident is None:
             watch()
+        else:
+            watcher.join(_TELLING)
 
 
 @contextmanager
 def terminable() -> Iterator[None]:
     """Makes SIGTERM raise KeyboardInterrupt, too, so that locks are released and half-written files removed."""
-
-    def terminated(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    with handling(dict.fromkeys((signal.SIGINT, *ending()), terminated)):
+    with handling(dict.fromkeys((signal.SIGINT, *ending()), signal.default_int_handler)):
         yield
 
 
