@@ -42,7 +42,8 @@ def scan(
         check_free(folder)
         with session.progress() as listener:
             made = scanning.scan(project, folder, called, listener)
-    session.result(made, lambda terminal: terminal.line(_sentence(made)))
+    told = f"{made.files:,} files of {made.name}, {shown(made.bytes)}, are in {made.folder}"
+    session.result(made, lambda terminal: terminal.line(told))
     return ExitCode.OK
 
 
@@ -76,7 +77,3 @@ def plan_on_beam(session: Session, project: OpenProject, scope: Scoped, argument
             folders = (Path(folder) / "here",)
             scanning.scan(project, DiskFolder(folders[0]), "here", listener)
         return survey(project, folders, options, listener).plan
-
-
-def _sentence(made: scanning.Scanned) -> str:
-    return f"{made.files:,} files of {made.name}, {shown(made.bytes)}, are in {made.folder}"

@@ -126,9 +126,8 @@ def _tell(session: Session, code: int, took: float, report: Report | None, probl
         finish()
         told = None if problem is None else json.ErrorDocument.of(problem)
         json.show_line(sys.stdout, json.RunDocument(json.RUN_FORMAT, code, took, report, told))
-    if code or problem is not None:
-        return code or int(problem.exit_code if problem is not None else ExitCode.FAILED)
-    return int(report.exit_code if report is not None else ExitCode.OK)
+    ended = problem or report
+    return code or int(ExitCode.OK if ended is None else ended.exit_code)
 
 
 def _not_run(session: Session, program: str, error: OSError) -> int:

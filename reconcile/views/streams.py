@@ -38,15 +38,21 @@ def write(stream: TextIO, text: str) -> None:
         _forget(stream, error)
 
 
-def write_bytes(stream: TextIO, data: bytes) -> None:
-    """Writes bytes, past the encoding of the stream. A stream without a buffer for bytes gets them as text."""
+def put(stream: TextIO, data: bytes) -> None:
+    """Writes bytes, past the encoding of the stream. A stream without a buffer for bytes gets them as text. Raises
+    OSError."""
     below = getattr(stream, "buffer", None)
     if below is None:
-        write(stream, data.decode())
-        return
-    try:
+        stream.write(data.decode())
+    else:
         stream.flush()
         below.write(data)
+
+
+def write_bytes(stream: TextIO, data: bytes) -> None:
+    """Writes bytes, as ``write`` writes text."""
+    try:
+        put(stream, data)
     except OSError as error:
         _forget(stream, error)
 

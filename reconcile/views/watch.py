@@ -12,7 +12,7 @@ from reconcile.core.portable import Portable
 from reconcile.core.watch_report import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
 from reconcile.views.json import harmless
-from reconcile.views.streams import silence
+from reconcile.views.streams import put, silence
 from reconcile.views.terminal import Terminal
 
 _STYLES = {
@@ -48,7 +48,7 @@ class WatchLines:
     def tell(self, event: WatchEvent) -> None:
         try:
             if self._terminal is None:
-                self._write_json(event)
+                put(self._stream, harmless(msgspec.json.encode(event)) + b"\n")
             elif self._is_told(event.event):
                 _write_text(self._terminal, event)
             self._stream.flush()
@@ -60,14 +60,6 @@ class WatchLines:
         if self._quiet:
             return kind in _TROUBLE
         return self._verbose or kind not in _DETAILS
-
-    def _write_json(self, event: WatchEvent) -> None:
-        line = harmless(msgspec.json.encode(event)) + b"\n"
-        below = getattr(self._stream, "buffer", None)
-        if below is None:
-            self._stream.write(line.decode())
-        else:
-            below.write(line)
 
 
 def _write_text(terminal: Terminal, event: WatchEvent) -> None:
