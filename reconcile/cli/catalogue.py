@@ -27,10 +27,10 @@ def list(
     missing: Annotated[bool, typer.Option("--missing", help="List the characters that lack a type instead.")] = False,
     state: Annotated[
         Texts | None,
-        option("--state", metavar="STATE", help="Only assets in this state; repeatable.", autocompletion=known_states),
+        option(metavar="STATE", help="Only assets in this state; repeatable.", autocompletion=known_states),
     ] = None,
     urls: Annotated[
-        str | None, option("--urls", metavar="TIME", help="Add a signed URL to each, valid for this long, e.g. 1h.")
+        str | None, option(metavar="TIME", help="Add a signed URL to each, valid for this long, e.g. 1h.")
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
 ) -> ExitCode:

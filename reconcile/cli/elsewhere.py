@@ -26,9 +26,9 @@ _INVENTORY = "inventory:"
 
 def scan(
     common: Common,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder to write to; may be gs://.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder to write to; may be gs://.")],
     name: Annotated[
-        str | None, option("--name", metavar="NAME", help="A name for this machine instead of its host name.")
+        str | None, option(metavar="NAME", help="A name for this machine instead of its host name.")
     ] = None,
 ) -> ExitCode:
     session = Session(common)

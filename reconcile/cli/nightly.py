@@ -33,20 +33,19 @@ _PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_
 def schedule(
     common: Common,
     scheduler: Annotated[Scheduler, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
-    at: Annotated[str, typer.Option("--at", metavar="HH:MM", help="The time of day.")] = "03:00",
+    at: Annotated[str, typer.Option(metavar="HH:MM", help="The time of day.")] = "03:00",
     log: Annotated[Path | None, option(metavar="FILE", help="The file to append the job's output to.")] = None,
     notify: Annotated[str | None, option(metavar="COMMAND", help="The same as apply --notify.")] = None,
-    bwlimit: Annotated[str | None, option("--bwlimit", metavar="RATE", help="The same as apply --bwlimit.")] = None,
+    bwlimit: Annotated[str | None, option(metavar="RATE", help="The same as apply --bwlimit.")] = None,
     region: Annotated[str, typer.Option(metavar="REGION", help="For cloud-run: where the job runs.")] = "us-central1",
     shards: Annotated[
-        int | None, option("--shards", min=2, max=10_000, metavar="N", help="For cloud-run: N tasks apply one plan.")
+        int | None, option(min=2, max=10_000, metavar="N", help="For cloud-run: N tasks apply one plan.")
     ] = None,
     plans: Annotated[
-        str | None, option("--plans", metavar="URI", help="Where to put the plan folders, if not next to the assets.")
+        str | None, option(metavar="URI", help="Where to put the plan folders, if not next to the assets.")
     ] = None,
     out: Annotated[
-        Path | None,
-        option("--out", metavar="DIR", help="Write the files to this folder, overwriting none; - is stdout."),
+        Path | None, option(metavar="DIR", help="Write the files to this folder, overwriting none; - is stdout.")
     ] = None,
 ) -> ExitCode:
     session = Session(common)

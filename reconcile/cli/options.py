@@ -34,26 +34,26 @@ FailOn: TypeAlias = Literal["error", "warning"]
 T = TypeVar("T")
 
 
-# Dataclasses, so that --help and completion do not import msgspec. The annotation of a field declares the option.
+# Dataclasses, so that --help and completion do not import msgspec. The annotation of a field declares the option, whose
+# name is that of the field if it says no other.
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """The options of every command, which are also accepted before the name of the command."""
 
     project: Annotated[Path | None, _common("-C", "--project", metavar="DIR", help="The project folder.")] = None
-    rules: Annotated[Path | None, _common("--rules", metavar="FILE", help="The rules file to use.")] = None
+    rules: Annotated[Path | None, _common(metavar="FILE", help="The rules file to use.")] = None
     json: Annotated[bool, _common("--json", help="Write the result as one JSON document.")] = False
     quiet: Annotated[bool, _common("-q", "--quiet", help="Show no progress and no notes.")] = False
     verbose: Annotated[
         int, _common("-v", "--verbose", count=True, help="Show more; -vv also shows each request and its time.")
     ] = 0
-    color: Annotated[Colour | None, _common("--color", metavar="auto|always|never", help="When to use colour.")] = None
+    color: Annotated[Colour | None, _common(metavar="auto|always|never", help="When to use colour.")] = None
     log_format: Annotated[
         Literal["text", "json"] | None,
-        _common("--log-format", metavar="text|json", help="The format of stderr; json is one object per line."),
+        _common(metavar="text|json", help="The format of stderr; json is one object per line."),
     ] = None
     log_file: Annotated[
-        Path | None,
-        _common("--log-file", metavar="FILE", help="Append all output to this file; a large one is rotated."),
+        Path | None, _common(metavar="FILE", help="Append all output to this file; a large one is rotated.")
     ] = None
     bucket_uri: Annotated[str | None, _stores(metavar="URI", help="gs://BUCKET/PREFIX")] = None
     bucket_endpoint: Annotated[str | None, _stores(metavar="URL", help="An emulator, or file:DIR.")] = None
@@ -72,23 +72,15 @@ class Scoped:
     """The options for the scope of a run."""
 
     char_id: Annotated[
-        list[str] | None,
-        _scope("--char-id", metavar="ID", help="Only this character; repeatable.", autocompletion=characters),
+        list[str] | None, _scope(metavar="ID", help="Only this character; repeatable.", autocompletion=characters)
     ] = None
     asset_type: Annotated[
         list[str] | None,
-        _scope(
-            "--asset-type", metavar="TYPE", help="Only assets of this type; repeatable.", autocompletion=asset_types
-        ),
+        _scope(metavar="TYPE", help="Only assets of this type; repeatable.", autocompletion=asset_types),
     ] = None
     path: Annotated[
         list[str] | None,
-        _scope(
-            "--path",
-            metavar="PATH",
-            help="Only this asset, by its path or gs:// URI; repeatable.",
-            autocompletion=paths,
-        ),
+        _scope(metavar="PATH", help="Only this asset, by its path or gs:// URI; repeatable.", autocompletion=paths),
     ] = None
 
     def __bool__(self) -> bool:
@@ -102,34 +94,27 @@ class Sized:
     engine: Annotated[
         Literal["stream", "beam"],
         _size(
-            "--engine",
             metavar="stream|beam",
             help="How to plan: by one sorted merge on this machine, or (only for plan) on Apache Beam.",
         ),
     ] = "stream"
     memory: Annotated[
-        str | None,
-        _size("--memory", metavar="SIZE", help="How much a plan may hold in memory, e.g. 32M; the rest goes to disk."),
+        str | None, _size(metavar="SIZE", help="How much a plan may hold in memory, e.g. 32M; the rest goes to disk.")
     ] = None
-    spill: Annotated[
-        Path | None, _size("--spill", metavar="DIR", help="The folder for the rest, instead of .reconcile/.")
-    ] = None
+    spill: Annotated[Path | None, _size(metavar="DIR", help="The folder for the rest, instead of .reconcile/.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sharded:
     """The options for the part of a plan folder that is applied."""
 
-    shard: Annotated[
-        str | None, _size("--shard", metavar="I/N", help="Only this shard of the plan folder, e.g. 3/8.")
-    ] = None
+    shard: Annotated[str | None, _size(metavar="I/N", help="Only this shard of the plan folder, e.g. 3/8.")] = None
     phase: Annotated[
         Literal["uploads", "records"] | None,
-        _size("--phase", metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
+        _size(metavar="uploads|records", help="Only the objects, or only the records, of a plan folder."),
     ] = None
     machine: Annotated[
-        str | None,
-        option("--machine", metavar="NAME", help="Which machine this is, if the plan has files of several."),
+        str | None, option(metavar="NAME", help="Which machine this is, if the plan has files of several.")
     ] = None
     merge_reports: Annotated[
         bool, _size("--merge-reports", help="Change nothing: show what all runs of a plan folder did together.")

@@ -28,7 +28,7 @@ def history(
     common: Common,
     scope: Scoped,
     run: Annotated[
-        str | None, option("--run", metavar="ID", help="Show one run, with each change.", autocompletion=run_ids)
+        str | None, option(metavar="ID", help="Show one run, with each change.", autocompletion=run_ids)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N runs.")] = 20,
 ) -> ExitCode:

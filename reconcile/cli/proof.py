@@ -37,7 +37,7 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Download and hash every object.")] = False,
     urls: Annotated[bool, typer.Option("--urls", help="Fetch each object through a signed URL.")] = False,
     out: Annotated[
-        Path | None, option("--out", metavar="DIR", help="Write a certificate for each character; - is stdout.")
+        Path | None, option(metavar="DIR", help="Write a certificate for each character; - is stdout.")
     ] = None,
     concurrency: Concurrency = None,
 ) -> ExitCode:

@@ -41,10 +41,7 @@ def report(
     ] = None,
     *,
     out: Annotated[
-        Path,
-        typer.Option(
-            "--out", metavar="FILE", help="The page: FILE.html, or FILE.md as Markdown; - is stdout, as HTML."
-        ),
+        Path, typer.Option(metavar="FILE", help="The page: FILE.html, or FILE.md as Markdown; - is stdout, as HTML.")
     ],
     form: Annotated[
         Literal["html", "md"] | None,

@@ -19,13 +19,10 @@ from reconcile.views import json
 
 def init(
     common: Common,
-    bucket: Annotated[
-        str | None, option("--bucket", metavar="URI", help="Fill in bucket.uri: gs://BUCKET/PREFIX.")
-    ] = None,
+    bucket: Annotated[str | None, option(metavar="URI", help="Fill in bucket.uri: gs://BUCKET/PREFIX.")] = None,
     records: Annotated[
         str | None,
         option(
-            "--records",
             metavar="URI",
             help="Fill in records.uri: firestore://PROJECT/DATABASE/COLLECTION; guesses previous_roots from there.",
         ),

@@ -51,29 +51,18 @@ def plan(
     common: Common,
     scope: Scoped,
     sized: Planned,
-    out: Annotated[Path | None, option("--out", metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
+    out: Annotated[Path | None, option(metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
     shards: Annotated[
         int | None,
-        option(
-            "--shards",
-            min=1,
-            max=10_000,
-            metavar="N",
-            help="Make --out a folder, for N machines to apply; may be gs://.",
-        ),
+        option(min=1, max=10_000, metavar="N", help="Make --out a folder, for N machines to apply; may be gs://."),
     ] = None,
     files_from: Annotated[
         list[Path] | None,
-        option(
-            "--files-from",
-            metavar="DIR",
-            help="Plan for the files in this scan, not in the root; may be gs://; repeatable.",
-        ),
+        option(metavar="DIR", help="Plan for the files in this scan, not in the root; may be gs://; repeatable."),
     ] = None,
     objects_from: Annotated[
         str | None,
         option(
-            "--objects-from",
             metavar="inventory:gs://…",
             help="Take the objects from the newest inventory report there; the bucket is not listed.",
         ),
@@ -159,11 +148,10 @@ def apply(
         str | None, option(metavar="TIME", help="Do nothing if the last good run is younger than this, e.g. 26h.")
     ] = None,
     notify: Annotated[
-        str | None,
-        option("--notify", metavar="COMMAND", help="Run this command at the end, with the run's JSON on its stdin."),
+        str | None, option(metavar="COMMAND", help="Run this command at the end, with the run's JSON on its stdin.")
     ] = None,
     env: Annotated[
-        list[str] | None, option("--env", metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")
+        list[str] | None, option(metavar="NAME=VALUE", help="Set a variable for this run; repeatable.")
     ] = None,
 ) -> ExitCode:
     from reconcile.cli.notify import notifying
@@ -244,7 +232,7 @@ def status(
     scope: Scoped,
     sized: Planned,
     by: Annotated[
-        Literal["type", "character"], typer.Option("--by", metavar="type|character", help="What each row stands for.")
+        Literal["type", "character"], typer.Option(metavar="type|character", help="What each row stands for.")
     ] = "type",
     detailed_exitcode: Detailed = False,
     fail_on: FailOnFindings = None,

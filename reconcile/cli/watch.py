@@ -28,15 +28,11 @@ def watch(
     scope: Scoped,
     sized: Planned,
     every: Annotated[
-        str, typer.Option("--every", metavar="TIME", help="How often to check everything, because records change too.")
+        str, typer.Option(metavar="TIME", help="How often to check everything, because records change too.")
     ] = "1h",
     poll: Annotated[
         Poll,
-        typer.Option(
-            "--poll",
-            metavar="auto|always|never",
-            help="Whether to poll the folder, as drives without events require.",
-        ),
+        typer.Option(metavar="auto|always|never", help="Whether to poll the folder, as drives without events require."),
     ] = Poll.AUTO,
     concurrency: Concurrency = None,
     bwlimit: BwLimit = None,
@@ -46,7 +42,7 @@ def watch(
         bool, typer.Option("--check", help="Only say whether this project's watcher is healthy: exit 0 or 1.")
     ] = False,
     max_age: Annotated[
-        str, typer.Option("--max-age", metavar="TIME", help="With --check: how old the last good pass may be.")
+        str, typer.Option(metavar="TIME", help="With --check: how old the last good pass may be.")
     ] = "3h",
 ) -> ExitCode:
     session = Session(common)
