@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, TextIO, TypeVar
 
@@ -112,21 +112,13 @@ def _show(
     cells: Callable[[T], Sequence[Piece]],
     numbers: Sequence[int] = (),
 ) -> None:
+    """Writes a table, even if there are no rows."""
     widths: list[int] = []
     first: Sequence[str] | None = head
-    for some in _some(rows):
+    coming = iter(rows)
+    while (some := list(islice(coming, AT_ONCE))) or first is not None:
         widths = terminal.table(first, map(cells, some), numbers, widths)
         first = None
-
-
-def _some(rows: Iterable[T]) -> Iterator[list[T]]:
-    """Yields the rows in batches; one batch even if there are no rows."""
-    coming = iter(rows)
-    some = list(islice(coming, AT_ONCE))
-    yield some
-    while len(some) == AT_ONCE:
-        some = list(islice(coming, AT_ONCE))
-        yield some
 
 
 def _asset_cells(asset: Asset, *, urls: bool) -> list[Piece]:

@@ -127,12 +127,10 @@ def question(plan: Plan) -> str:
 
 def _planned(plan: Plan) -> Iterable[str]:
     work = work_of(plan.actions)
-    if work.uploads:
-        moved = sum(change.size for change in plan.actions if isinstance(change, Upload))
-        yield f"{work.uploads:,} to upload ({words.size(moved)})"
-    if work.replacements:
-        moved = sum(change.size for change in plan.actions if isinstance(change, Replace))
-        yield f"{work.replacements:,} to replace ({words.size(moved)})"
+    for kind, verb in ((Upload, "upload"), (Replace, "replace")):
+        sizes = [change.size for change in plan.actions if isinstance(change, kind)]
+        if sizes:
+            yield f"{len(sizes):,} to {verb} ({words.size(sum(sizes))})"
     if work.copies:
         yield f"{work.copies:,} to copy in the bucket"
     if work.types:
@@ -140,16 +138,8 @@ def _planned(plan: Plan) -> Iterable[str]:
     if work.records:
         yield f"{words.many(work.records, 'record')} to create"
     if work.fields or work.index:
-        yield f"{_in_records(work)} to set in {words.many(_documents(plan), 'record')}"
+        places = " and ".join(Work(fields=work.fields, index=work.index).parts())
+        documents = {change.document for change in plan.actions if isinstance(change, SetField)}
+        yield f"{places} to set in {words.many(len(documents), 'record')}"
     if work.values:
         yield f"{words.many(work.values, 'value')} to rewrite in the local database"
-
-
-def _in_records(work: Work) -> str:
-    parts = [words.many(work.fields, "field")] if work.fields else []
-    parts += [words.many(work.index, "index entry", "index entries")] if work.index else []
-    return " and ".join(parts)
-
-
-def _documents(plan: Plan) -> int:
-    return len({change.document for change in plan.actions if isinstance(change, SetField)})

@@ -45,14 +45,13 @@ SLOW = 2.0
 """Seconds after which a transfer is named."""
 
 
-class Transfer:
-    """One file that is being transferred."""
+class Transfer(msgspec.Struct):
+    """One file that is being transferred: how many bytes of its ``size`` have ``moved`` since it ``began``."""
 
-    def __init__(self, moving: Moving, now: float) -> None:
-        self.key = moving.key
-        self.size = moving.size
-        self.moved = 0
-        self.began = now
+    key: str
+    size: int
+    began: float
+    moved: int = 0
 
     def sentence(self, now: float) -> str:
         """Returns a text such as ``3.4 MB of 120.0 MB, 1m05s``."""
@@ -180,7 +179,7 @@ class _Counting:
                 self._tallies[event.phase] = PhaseProgress(event, now)
                 self._teller.started(event)
             case Moving():
-                self._transfers[event.key] = Transfer(event, now)
+                self._transfers[event.key] = Transfer(event.key, event.size, now)
             case PhaseDone():
                 done = self._tallies.pop(event.phase, None)
                 if done is not None:
