@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 import typer
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.cli.complete import asset_types, characters, paths
+from reconcile.cli.complete import asset_types, characters, paths, plan_files
 from reconcile.core.duration import parse_duration
 from reconcile.core.errors import Interrupted, UsageError
 from reconcile.views.streams import Colour
@@ -138,6 +138,10 @@ class Planned(Sized):
     ] = False
 
 
+PlanFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="PLANFILE", help="A saved plan; without it a plan is made.", autocompletion=plan_files),
+]
 FailOnFindings = Annotated[
     FailOn | None,
     option("--fail-on", metavar="error|warning", help="Exit with 6 if findings of this severity, or worse, remain."),

@@ -11,9 +11,8 @@ import typer
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.thumbnails import Thumbnails
-from reconcile.cli.complete import plan_files
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, OutputKind, check_target, write_whole
-from reconcile.cli.options import Common, Planned, Scoped
+from reconcile.cli.options import Common, PlanFile, Planned, Scoped
 from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
@@ -35,10 +34,7 @@ def report(
     common: Common,
     scope: Scoped,
     sized: Planned,
-    planfile: Annotated[
-        Path | None,
-        typer.Argument(metavar="PLANFILE", help="A saved plan; without it a plan is made.", autocompletion=plan_files),
-    ] = None,
+    planfile: PlanFile = None,
     *,
     out: Annotated[
         Path, typer.Option(metavar="FILE", help="The page: FILE.html, or FILE.md as Markdown; - is stdout, as HTML.")

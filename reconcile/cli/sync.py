@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from reconcile.cli.complete import plan_files
 from reconcile.cli.files import STDOUT
 from reconcile.cli.options import (
     AllowEmpty,
@@ -23,6 +22,7 @@ from reconcile.cli.options import (
     Full,
     NoJournal,
     NoPager,
+    PlanFile,
     Planned,
     Scoped,
     Sharded,
@@ -125,10 +125,7 @@ def apply(
     scope: Scoped,
     sized: Planned,
     sharded: Sharded,
-    planfile: Annotated[
-        Path | None,
-        typer.Argument(metavar="PLANFILE", help="A saved plan; without it a plan is made.", autocompletion=plan_files),
-    ] = None,
+    planfile: PlanFile = None,
     yes: Yes = False,
     dry_run: DryRun = False,
     full: Full = False,
