@@ -5,7 +5,6 @@ Everything comes from the rules file and from what earlier runs left in .reconci
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
 MOST_FILES = 200
 """The most files of a folder that are opened to find saved plans."""
-_HEAD = 4096
 
 
 def asset_types(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -77,14 +75,9 @@ def plan_files(incomplete: str) -> list[str]:
     for entry in listed[:MOST_FILES]:
         if entry.is_dir() and (hidden or not entry.name.startswith(".")):
             found.append(f"{folder}{entry.name}/")
-        elif entry.is_file() and any(map(PLAN.begins.match, _beginning(entry.path))):
+        elif entry.is_file() and PLAN.is_at(entry.path):
             found.append(folder + entry.name)
     return found
-
-
-def _beginning(path: str) -> Iterator[bytes]:
-    with open(path, "rb") as file:
-        yield file.read(_HEAD)
 
 
 def _folder(context: typer.Context) -> Path:

@@ -29,6 +29,11 @@ class OutputKind(NamedTuple):
     name: str
     begins: re.Pattern[bytes]
 
+    def is_at(self, path: str | Path) -> bool:
+        """Whether the file there is of this kind. Raises OSError."""
+        with open(path, "rb") as file:
+            return self.begins.match(file.read(_HEAD)) is not None
+
 
 PLAN = OutputKind("a saved plan", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.plan/'))
 CERTIFICATE = OutputKind("a certificate", re.compile(rb'\s*\{\s*"format"\s*:\s*"reconcile\.certificate/'))
@@ -129,8 +134,7 @@ def _check_is_ours(out: Path, kind: OutputKind) -> None:
         if not out.is_file():
             # A new file would replace a device, a pipe, or a broken link.
             raise UsageError(f"--out {str(out)!r} is not an ordinary file", hint=f"{_ANOTHER}; `--out -` is stdout")
-        with out.open("rb") as file:
-            is_ours = kind.begins.match(file.read(_HEAD)) is not None
+        is_ours = kind.is_at(out)
     except OSError as error:
         raise _unwritable(out, error) from error
     if not is_ours:
