@@ -24,7 +24,7 @@ class CliCommand(NamedTuple):
     options_first: bool = False
     """Whether options after the first argument belong to that argument, such as those of a workflow."""
     stores: bool = True
-    """Whether the options that name the stores have an effect on it."""
+    """Whether the options that name the stores have an effect on it; --help does not show them otherwise."""
 
 
 COMMANDS = {
@@ -120,21 +120,18 @@ def load(path: str) -> Any:
     alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     settings = {"allow_interspersed_args": not entry.options_first}
     name = path.rpartition(" ")[2]
-    kind = _Command if entry.stores else _WithoutStores
-    alone.command(name, cls=kind, help=entry.help, epilog=shown(path), context_settings=settings)(flattened(function))
-    return get_command(alone)
+    alone.command(name, cls=_Command, help=entry.help, epilog=shown(path), context_settings=settings)(
+        flattened(function)
+    )
+    command = get_command(alone)
+    if not entry.stores:
+        hiding([STORES], command.params)
+    return command
 
 
 class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
         return arranged((SCOPE, SIZE, COMMON, STORES), plain(unvalidated(super().get_params(ctx))))
-
-
-class _WithoutStores(_Command):
-    """A command that accepts the options that name the stores, but does not show them."""
-
-    def get_params(self, ctx: Any) -> Any:
-        return hiding([STORES], super().get_params(ctx))
 
 
 class _Group(TyperGroup):
