@@ -144,7 +144,7 @@ def listening(
     if as_json:
         yield _Counting(clock, _Json(stream)).hear
     elif quiet:
-        yield lambda event: lines.warned(event.message) if isinstance(event, Warned) else None
+        yield lambda event: lines.say("warning", f"warning: {event.message}") if isinstance(event, Warned) else None
     elif bars and shows_bars(stream):
         shown = _Bars(stream, colour)
         with shown.live:
@@ -184,15 +184,19 @@ class _Counting:
                 done = self._tallies.pop(event.phase, None)
                 if done is not None:
                     self._teller.done(done, now)
-            case Waiting():
-                self._teller.waiting(event)
-            case Unanswered():
-                self._teller.unanswered(event)
+            case Waiting(count, seconds):
+                again = f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
+                new = f"{words.many(count, 'file')} {'is' if count == 1 else 'are'} new"
+                sentence = f"{new}: looking again in {again}, to see whether they are still being written"
+                self._teller.say("waiting", sentence, count=count, seconds=round(seconds, 3))
+            case Unanswered(store, seconds):
+                sentence = f"waiting for {store} ({words.took(seconds)})"
+                self._teller.say("unanswered", sentence, store=store, seconds=round(seconds, 3))
             case ChangeDone():
                 self._transfers.pop(event.outcome.key or "", None)
                 self._teller.change(event.outcome)
-            case Warned():
-                self._teller.warned(event.message)
+            case Warned(message):
+                self._teller.say("warning", f"warning: {message}", message=message)
             case _:
                 assert_never(event)
 
@@ -220,33 +224,25 @@ class _Lines:
         self._stream = stream
 
     def started(self, event: PhaseStarted) -> None:
-        self._say(f"{words.PHASES[event.phase][0]} ...")
+        self.say("phase_started", f"{words.PHASES[event.phase][0]} ...")
 
     def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
         names = "; ".join(f"{each.key} ({each.sentence(now)})" for each in slowest)
-        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}{f'; slowest: {names}' if names else ''}")
+        slow = f"; slowest: {names}" if names else ""
+        self.say("phase_progress", f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}{slow}")
 
     def done(self, tally: PhaseProgress, now: float) -> None:
-        self._say(f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {words.took(now - tally.began)}")
-
-    def waiting(self, event: Waiting) -> None:
-        seconds = f"{event.seconds:.1f} s" if event.seconds < 60 else format_duration(event.seconds)
-        new = f"{words.many(event.count, 'file')} {'is' if event.count == 1 else 'are'} new"
-        self._say(f"{new}: looking again in {seconds}, to see whether they are still being written")
-
-    def unanswered(self, event: Unanswered) -> None:
-        self._say(f"waiting for {event.store} ({words.took(event.seconds)})")
+        took = words.took(now - tally.began)
+        self.say("phase_done", f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {took}")
 
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:
             why = outcome.error or "no reason was given"
-            self._say(f"failed: {outcome.kind} {outcome.key or outcome.id}: {why}")
+            self.say("change_done", f"failed: {outcome.kind} {outcome.key or outcome.id}: {why}")
 
-    def warned(self, message: str) -> None:
-        self._say(f"warning: {message}")
-
-    def _say(self, text: str) -> None:
-        write(self._stream, visible(text) + "\n")
+    def say(self, _event: str, sentence: str, **_fields: Any) -> None:
+        """Tells of an event: a writer of text with the sentence, one of JSON with the name and the fields."""
+        write(self._stream, visible(sentence) + "\n")
         flush(self._stream)
 
 
@@ -265,17 +261,11 @@ class _Json:
     def done(self, tally: PhaseProgress, now: float) -> None:
         self._tell("phase_done", tally, now)
 
-    def waiting(self, event: Waiting) -> None:
-        log(self._stream, "waiting", count=event.count, seconds=round(event.seconds, 3))
-
-    def unanswered(self, event: Unanswered) -> None:
-        log(self._stream, "unanswered", store=event.store, seconds=round(event.seconds, 3))
-
     def change(self, outcome: Outcome) -> None:
         log(self._stream, "change_done", **msgspec.to_builtins(outcome))
 
-    def warned(self, message: str) -> None:
-        log(self._stream, "warning", message=message)
+    def say(self, event: str, _sentence: str, **fields: Any) -> None:
+        log(self._stream, event, **fields)
 
     def _tell(self, event: str, tally: PhaseProgress, now: float) -> None:
         seconds = round(now - tally.began, 3)
@@ -309,8 +299,8 @@ class _Bars(_Lines):
     def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only disappears
         self._shown.pop(tally.phase, None)
 
-    def _say(self, text: str) -> None:
-        self._console.print(visible(text), soft_wrap=True)
+    def say(self, _event: str, sentence: str, **_fields: Any) -> None:
+        self._console.print(visible(sentence), soft_wrap=True)
 
     def _drawn(self) -> RenderableType:
         from rich.console import Group
