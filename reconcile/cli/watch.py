@@ -18,7 +18,7 @@ from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Poll
 from reconcile.run_options import MEMORY
-from reconcile.views.watch import ReaderLeft, WatchLines, show_health
+from reconcile.views.watch import show_health, write_event
 
 SHORTEST = 1.0
 
@@ -52,15 +52,12 @@ def watch(
     if check:
         return _check(session, oldest)
     terminal = None if session.json else session.terminal()
-    lines = WatchLines(sys.stdout, terminal, quiet=common.quiet, verbose=session.verbose)
     busy = gone = False
 
     def tell(event: WatchEvent) -> None:
         nonlocal busy, gone
         busy = event.event in (EventKind.PASS_STARTED, EventKind.APPLYING)
-        try:
-            lines.tell(event)
-        except ReaderLeft:
+        if not write_event(sys.stdout, terminal, event, quiet=common.quiet, verbose=session.verbose):
             gone = True
             stop.set()
 

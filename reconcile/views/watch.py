@@ -8,7 +8,6 @@ from typing import TextIO
 
 import msgspec
 
-from reconcile.core.portable import Portable
 from reconcile.core.watch_report import EventKind, WatchEvent, WatchHealth
 from reconcile.views import words
 from reconcile.views.json import harmless
@@ -28,38 +27,20 @@ _DETAILS = frozenset({EventKind.PASS_STARTED, EventKind.CHANGED})
 _TROUBLE = frozenset({EventKind.FAILED, EventKind.WARNING, EventKind.WAITING, EventKind.RECOVERED})
 
 
-class ReaderLeft(Portable, Exception):
-    """Nobody reads the output any more."""
-
-
-class WatchLines:
-    """Writes events to a stream, and flushes each. Raises ReaderLeft. On a full disk lines are lost, without an
-    error."""
-
-    def __init__(
-        self, stream: TextIO, terminal: Terminal | None = None, *, quiet: bool = False, verbose: bool = False
-    ) -> None:
-        """``terminal`` writes text to the stream. Without one the stream gets JSON."""
-        self._stream = stream
-        self._terminal = terminal
-        self._quiet = quiet
-        self._verbose = verbose
-
-    def tell(self, event: WatchEvent) -> None:
-        try:
-            if self._terminal is None:
-                put(self._stream, harmless(msgspec.json.encode(event)) + b"\n")
-            elif self._is_told(event.event):
-                _write_text(self._terminal, event)
-            self._stream.flush()
-        except OSError as error:
-            if silence(self._stream, error):
-                raise ReaderLeft from error
-
-    def _is_told(self, kind: EventKind) -> bool:
-        if self._quiet:
-            return kind in _TROUBLE
-        return self._verbose or kind not in _DETAILS
+def write_event(
+    stream: TextIO, terminal: Terminal | None, event: WatchEvent, *, quiet: bool = False, verbose: bool = False
+) -> bool:
+    """Writes an event to a stream and flushes it: as text through the ``terminal`` that writes there, without one as
+    JSON. Returns whether anybody still reads the stream. On a full disk the line is lost, without an error."""
+    try:
+        if terminal is None:
+            put(stream, harmless(msgspec.json.encode(event)) + b"\n")
+        elif event.event in _TROUBLE if quiet else verbose or event.event not in _DETAILS:
+            _write_text(terminal, event)
+        stream.flush()
+    except OSError as error:
+        return not silence(stream, error)
+    return True
 
 
 def _write_text(terminal: Terminal, event: WatchEvent) -> None:
