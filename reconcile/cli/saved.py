@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -49,32 +50,28 @@ def show(
     return ExitCode.OK
 
 
-class PlanTarget:
-    """The place to which ``plan --out`` writes: a file; or a folder, with --shards or in a bucket. It is checked before
-    anything is read. Raises UsageError."""
+def saver(project: OpenProject, out: Path, shards: int | None) -> Callable[[Plan], str]:
+    """Checks the place to which ``plan --out`` writes, before anything is read: a file; or a folder, with --shards or
+    in a bucket. Returns what saves a plan there and returns where it is. Raises UsageError."""
+    if shards is None and bucket_place(out) is None:
+        check_target(out, PLAN, project.settings)
 
-    def __init__(self, project: OpenProject, out: Path, shards: int | None) -> None:
-        self._project = project
-        self._out = out
-        self._shards = shards or 1
-        self._folder: SharedFolder | None = None
-        is_folder = shards is not None or bucket_place(out) is not None
-        if not is_folder:
-            check_target(out, PLAN, project.settings)
-            return
-        if bucket_place(out) is None:
-            check_place(out, project.settings)
-        self._folder = project.shared_folder(out)
-        sharing.check_free(self._folder)
-
-    def write(self, plan: Plan) -> str:
-        """Saves the plan. Returns where it is."""
-        if self._folder is None:
+        def save(plan: Plan) -> str:
             # It holds content of records, so only its owner may read it.
-            write_whole(self._out, dumps(plan), PLAN, PRIVATE)
-            return str(self._out)
-        sharing.save(self._folder, plan, self._shards, *_homes(self._project, plan))
-        return str(self._folder)
+            write_whole(out, dumps(plan), PLAN, PRIVATE)
+            return str(out)
+
+        return save
+    if bucket_place(out) is None:
+        check_place(out, project.settings)
+    folder = project.shared_folder(out)
+    sharing.check_free(folder)
+
+    def share(plan: Plan) -> str:
+        sharing.save(folder, plan, shards or 1, *_homes(project, plan))
+        return str(folder)
+
+    return share
 
 
 class Saved(NamedTuple):

@@ -95,19 +95,19 @@ def plan(
     with run as project:
         if (report := project.inventory_report) is not None:  # checked before anything else is read
             session.note(f"the bucket is not listed: {report.name} says what was in it at {report.taken}")
-        target = None
+        save = None
         if out is not None:
-            from reconcile.cli.saved import PlanTarget
+            from reconcile.cli.saved import saver
 
-            target = PlanTarget(project, out, shards)
+            save = saver(project, out, shards)
         if on_beam:
             from reconcile.cli.elsewhere import plan_on_beam
 
             made = plan_on_beam(session, project, scope, beam or ())
         else:
             made = session.survey(project, scope_of(project, scope)).plan
-        if target is not None:
-            where = target.write(made)
+        if save is not None:
+            where = save(made)
         shard = ("--shard", f"I/{shards}") if shards is not None else ()
         following = session.command("apply", where, *shard) if where else session.command("apply", scope=scope)
         if files_from and not where:  # apply would plan for the files of this machine
