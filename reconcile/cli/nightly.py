@@ -14,7 +14,7 @@ from reconcile.adapters.shared_folder import beside_assets
 from reconcile.adapters.state.folder import FOLDER
 from reconcile.adapters.system import current
 from reconcile.cli.files import STDOUT, check_place, write_new
-from reconcile.cli.options import Common, option, option_name, typed
+from reconcile.cli.options import PLACES, Common, option, option_name, typed
 from reconcile.cli.session import Session, bandwidth_of
 from reconcile.commands import schedule as schedules
 from reconcile.commands.jobenv import carried
@@ -27,7 +27,6 @@ from reconcile.views.schedule import has_own_comments, show_install, show_schedu
 Scheduler = Literal["cron", "systemd", "windows", "cloud-run"]
 _TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)*", re.ASCII)
-_PASSED_ON = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
 
 
 def schedule(
@@ -142,7 +141,7 @@ def _options(common: Common) -> tuple[str, ...]:
     """Returns the common options that were given here and also apply to the job, with absolute paths."""
     words: list[str] = []
     for name, value in vars(common).items():
-        if name in _PASSED_ON and value is not None:
+        if name in PLACES and value is not None:
             value = current().beyond_drives(value) if name == "local_root" else value
             words += [option_name(name), str(_place(value)) if isinstance(value, Path) else value]
     return tuple(words)

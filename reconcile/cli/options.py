@@ -215,6 +215,8 @@ def option_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+PLACES = ("rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
+"""The fields of ``Common`` that say, besides the project, what a run works with."""
 META = "reconcile.common"
 """The key under which a context has the options that were given before the name of the command."""
 

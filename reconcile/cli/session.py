@@ -14,7 +14,7 @@ import msgspec
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.system import current
 from reconcile.cli.asking import person
-from reconcile.cli.options import Common, FailOn, Planned, Scoped, Sized, option, option_name, parsed, typed
+from reconcile.cli.options import PLACES, Common, FailOn, Planned, Scoped, Sized, option, option_name, parsed, typed
 from reconcile.cli.pager import paged as pager
 from reconcile.cli.patience import patient
 from reconcile.cli.signals import finish, stopping
@@ -44,7 +44,6 @@ from reconcile.views.streams import Colour
 from reconcile.views.terminal import Terminal
 from reconcile.views.words import needed
 
-_PLACES = ("project", "rules", "bucket_uri", "bucket_endpoint", "records_uri", "records_endpoint", "local_root")
 Replace = Annotated[
     Replacing | None,
     option(metavar="safe|local|never", help="For this run: what to do if the bucket has different content."),
@@ -191,7 +190,7 @@ class Session:
 
     def command(self, *words: str, scope: Scoped | None = None) -> str:
         """Returns a command line to type next, with the same options for the project, the stores and the scope."""
-        places = (("-C" if name == "project" else option_name(name), getattr(self.common, name)) for name in _PLACES)
+        places = [("-C", self.common.project), *((option_name(name), getattr(self.common, name)) for name in PLACES)]
         scopes = vars(scope).items() if scope is not None else ()
         scoped = ((option_name(name), value) for name, values in scopes for value in values or ())
         quoted = (as_text(current().quoted(word)) for word in (*typed(places), *words, *typed(scoped)))
