@@ -92,7 +92,7 @@ def _show_types(terminal: Terminal, actions: Iterable[Change], labels: Labels) -
     # Only a new record has no type.
     kinds = sorted(works, key=lambda kind: (kind is None, order.get(kind or "", len(order)), kind or ""))
     rows = [("new records" if kind is None else label(labels, kind), works[kind]) for kind in kinds]
-    show_work(terminal, "asset type", rows, work_of(listed), {})
+    show_work(terminal, "asset type", rows, work_of(listed))
 
 
 def _show_characters(terminal: Terminal, plan: Plan) -> None:
@@ -103,8 +103,7 @@ def _show_characters(terminal: Terminal, plan: Plan) -> None:
     shown = listed[:CHARACTERS]
     rows = [(char_id or NO_CHARACTER, works.get(char_id, Work())) for char_id in shown]
     marks: list[Piece] = [(f"{needs[char_id]:,}", "yellow") if needs[char_id] else ("-", "dim") for char_id in shown]
-    more = {"attention": [*marks, f"{needs.total():,}"]} if needs else {}
-    show_work(terminal, "character", rows, work_of(plan.actions), more)
+    show_work(terminal, "character", rows, work_of(plan.actions), [*marks, f"{needs.total():,}"] if needs else ())
     if len(shown) < len(listed):
         terminal.line((f"and {words.many(len(listed) - len(shown), 'more character')}", "dim"))
     terminal.line()

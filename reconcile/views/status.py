@@ -58,8 +58,7 @@ def show_rows(terminal: Terminal, name: str, rows: Iterable[StatusRow], *, atten
 
 def _cells(row: StatusRow) -> list[Piece]:
     counts = (row.local, row.bucket, row.records, row.in_step)
-    to_do: Piece = (f"{row.to_do:,}", "bold yellow" if row.to_do else "")
-    return [row.label, *(f"{count:,}" for count in counts), to_do, _attention(row.attention), _sync(row)]
+    return [row.label, *(f"{count:,}" for count in counts), _open(row.to_do), _open(row.attention), _sync(row)]
 
 
 def is_outside(row: StatusRow) -> bool:
@@ -77,11 +76,11 @@ def _sync(row: StatusRow) -> Piece:
     return ("-", "dim") if is_outside(row) else (row.sync.value, _SYNC[row.sync])
 
 
-def _attention(count: int) -> Piece:
+def _open(count: int) -> Piece:
     return (f"{count:,}", "bold yellow" if count else "")
 
 
 def _totals(rows: Sequence[StatusRow], attention: int) -> list[Piece]:
     sums = [sum(getattr(row, name) for row in rows) for name in ("local", "bucket", "records", "in_step", "to_do")]
     sync = Sync.COMPLETE if all(map(is_right, rows)) else Sync.PARTIAL
-    return [("total", "bold"), *(f"{count:,}" for count in sums), _attention(attention), (sync.value, _SYNC[sync])]
+    return [("total", "bold"), *(f"{count:,}" for count in sums), _open(attention), (sync.value, _SYNC[sync])]

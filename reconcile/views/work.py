@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -90,18 +90,17 @@ def work_by(changes: Iterable[Change], key: Callable[[Change], Key]) -> dict[Key
 
 
 def show_work(
-    terminal: Terminal, head: str, rows: Sequence[tuple[str, Work]], total: Work, more: Mapping[str, Sequence[Piece]]
+    terminal: Terminal, head: str, rows: Sequence[tuple[str, Work]], total: Work, attention: Sequence[Piece] = ()
 ) -> None:
     """Writes a table with a row for each name, and their total if there are several. Columns without any count are left
-    out. ``more`` are further columns, by their heading, with a cell for each row and for the total."""
+    out. ``attention`` is the last column, if there is one, with a cell for each row and for the total."""
     names = [name for name in _NAMES if getattr(total, name)]
     table: list[list[Piece]] = [[label, *(_cell(work, name) for name in names)] for label, work in rows]
     if len(rows) > 1:
         table.append([("total", "bold"), *(_cell(total, name) for name in names)])
-    for column in more.values():
-        for row, cell in zip(table, column, strict=False):  # a single row has no total
-            row.append(cell)
-    heads = [head, *(_NAMES[name][0] for name in names), *more]
+    for row, cell in zip(table, attention, strict=False):  # a single row has no total
+        row.append(cell)
+    heads = [head, *(_NAMES[name][0] for name in names), *(["attention"] if attention else [])]
     terminal.table(heads, table, numbers=range(1, len(heads)))
 
 
