@@ -128,11 +128,11 @@ class Terminal:
     ) -> list[int]:
         """Writes columns as wide as their widest cell; those in ``numbers`` are aligned right. What does not fit goes
         below the last column. Returns the widths; a table that continues this one, without a ``head``, is given them as
-        the least ``widths``."""
+        the least ``widths``. One without a ``head`` has rows."""
         lines: list[Sequence[Piece]] = [] if head is None else [[(cell, "bold") for cell in head]]
         lines += rows
-        least = widths or [0] * len(lines[0] if lines else ())
-        widths = [max(wide, *(_width(line[column]) for line in lines)) for column, wide in enumerate(least) if lines]
+        least = widths or [0] * len(lines[0])
+        widths = [max(wide, *(_width(line[column]) for line in lines)) for column, wide in enumerate(least)]
         for line in lines:
             padded: list[Piece] = []
             for column, cell in enumerate(line):
@@ -141,7 +141,7 @@ class Terminal:
                 padded += [gap, cell] if column in numbers else [cell, "" if last else gap]
                 padded.append("" if last else "  ")
             self.line(*padded, hang=sum(widths[:-1]) + 2 * (len(widths) - 1))
-        return widths or list(least)
+        return widths
 
     def _lines(self, pieces: Sequence[tuple[str, str]], width: int, hang: int | None) -> None:
         text = "".join(piece for piece, _ in pieces)
