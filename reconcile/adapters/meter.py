@@ -179,21 +179,17 @@ class Meter:
         def ended(outcome: str, *, reached: bool = True) -> None:
             if reached:
                 self._add(usage)
-            self._answered(store, failed=Asked(method, where, outcome, 0.0).failed)
+            failed = Asked(method, where, outcome, 0.0).failed
+            with self._lock:
+                self._asking[store] -= 1
+                if not failed and self._asking[store]:
+                    self._silent[store] = self._clock()
+                elif not failed:
+                    self._silent.pop(store, None)
             if self._witness is not None:
                 self._tell(self._witness, method, where, outcome, began, self._clock())
 
         return ended
-
-    def _answered(self, store: str, *, failed: bool) -> None:
-        with self._lock:
-            self._asking[store] -= 1
-            if failed:
-                return
-            if self._asking[store]:
-                self._silent[store] = self._clock()
-            else:
-                self._silent.pop(store, None)
 
     def _tell(self, to: RequestListener, method: str, where: str, outcome: str, began: float, ended: float) -> None:
         # Attempts at one thing follow each other in one thread.

@@ -46,10 +46,6 @@ class Paced(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def fileno(self) -> int:
-        found: int = self._raw.fileno()
-        return found
-
     def readinto(self, buffer: Any, /) -> int | None:
         """Reads into the buffer. Raises TimeoutError if the bytes arrive too slowly."""
         left = self._limit - self._waited

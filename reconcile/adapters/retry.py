@@ -34,10 +34,6 @@ class Clock(Protocol):
     def sleep(self, seconds: float) -> None: ...
 
 
-Uniform = Callable[[float, float], float]
-"""Returns a random number between two."""
-
-
 class Failure(Protocol):
     """A failed attempt.
 
@@ -214,7 +210,7 @@ class Traffic:
         deadline: float,
         budget: Budget | None = None,
         clock: Clock = time,
-        uniform: Uniform = random.uniform,
+        uniform: Callable[[float, float], float] = random.uniform,
         on_failure: Callable[[], None] = lambda: None,
     ) -> None:
         self.deadline = deadline

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed, words
@@ -149,23 +150,16 @@ class Transport:
         timeout: float | None = None,
         **_options: Any,
     ) -> Any:
-        """Returns the answer to one request. Raises TransportError."""
+        """Returns the answer to one request, a ``google.auth.transport.Response``. Raises TransportError."""
         from google.auth.exceptions import TransportError
 
         data = body.encode() if isinstance(body, str) else body
         try:
-            return _Response(self._http.ask(method, url, headers, data, wait=timeout))
+            answer = self._http.ask(method, url, headers, data, wait=timeout)
         except Failed as error:
             raise TransportError(error) from error  # type: ignore[no-untyped-call]
-
-
-class _Response:
-    """A ``google.auth.transport.Response``."""
-
-    def __init__(self, answer: Reply) -> None:
-        self.status = answer.status_code
-        self.headers = {name.lower(): value for name, value in answer.headers.items()}
-        self.data = answer.content
+        lower = {name.lower(): value for name, value in answer.headers.items()}
+        return SimpleNamespace(status=answer.status_code, headers=lower, data=answer.content)
 
 
 def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tuple[bytes, bytes]]:

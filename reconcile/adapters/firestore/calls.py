@@ -52,13 +52,8 @@ class CallFailed(Portable, Exception):
 
     @property
     def reached(self) -> bool:
-        """Whether a connection to the server was made."""
-        return not self.never_sent
-
-    @property
-    def never_sent(self) -> bool:
-        """Whether the request cannot have reached the server."""
-        return self.unsent or self.details.startswith(_NEVER_SENT)
+        """Whether the request can have reached the server."""
+        return not (self.unsent or self.details.startswith(_NEVER_SENT))
 
     @property
     def no_credentials(self) -> bool:

@@ -43,7 +43,7 @@ def error_of(
     """
     where = f"{place}/{document}" if document else place
     fault = failure.fault
-    if failure.never_sent and not failure.unsent:
+    if not (failure.reached or failure.unsent):
         fault = grpc_fault_of(failure.details, host)
     if fault is not None:
         kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
@@ -81,4 +81,4 @@ def _role(place: str) -> str:
 
 def maybe_applied(failure: CallFailed) -> bool:
     """Whether a commit that failed this way may have been applied."""
-    return failure.code in MAYBE_APPLIED and not failure.never_sent
+    return failure.code in MAYBE_APPLIED and failure.reached

@@ -286,7 +286,7 @@ class FirestoreRecordStore(Closing):
         try:
             written = wire.commit(request, min(self._traffic.deadline / 2, patience.left()))
         except CallFailed as failure:
-            ended(failure.code, reached=not failure.never_sent)
+            ended(failure.code, reached=failure.reached)
             self._note_answer(failure)
             self._written = self._written or failure.code not in TRANSIENT
             if maybe_applied(failure):
