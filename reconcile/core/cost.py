@@ -7,6 +7,7 @@ from math import ceil
 from typing import Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from reconcile.core.changes import Change, Copy, CreateRecord, Replace, SetField, SetMetadata, Upload, is_content
 from reconcile.core.time_left import RestEstimate
@@ -32,13 +33,13 @@ class Usage(msgspec.Struct, frozen=True):
     bytes: int = 0
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(*(one + two for one, two in zip(_counts(self), _counts(other), strict=True)))
+        return Usage(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def __sub__(self, other: Usage) -> Usage:
-        return Usage(*(one - two for one, two in zip(_counts(self), _counts(other), strict=True)))
+        return Usage(*(one - two for one, two in zip(astuple(self), astuple(other), strict=True)))
 
     def __bool__(self) -> bool:
-        return any(_counts(self))
+        return any(astuple(self))
 
     @property
     def requests(self) -> int:
@@ -82,10 +83,6 @@ class Pace(msgspec.Struct, frozen=True):
         A small run says little about a large one, which makes many requests at once.
         """
         return len(str(self.requests))
-
-
-def _counts(usage: Usage) -> tuple[int, ...]:
-    return msgspec.structs.astuple(usage)
 
 
 def request_class(method: str, path: str) -> Literal["class_a", "class_b", "free"]:

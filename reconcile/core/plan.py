@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -69,16 +69,6 @@ class Origin(msgspec.Struct, frozen=True):
     tool: str
     rules_digest: str
     stores: Stores
-
-
-class AsOf(NamedTuple):
-    """The moments as of which a plan describes the stores (RFC 3339); None for now, or if there is no single one."""
-
-    objects: str | None = None
-    records: str | None = None
-
-
-NOW = AsOf()
 
 
 class FindingCounts(msgspec.Struct, frozen=True):
@@ -163,7 +153,8 @@ def build(
     complete: bool = True,
     in_step: int = 0,
     objects_in_scope: int = 0,
-    as_of: AsOf = NOW,
+    objects_as_of: str | None = None,
+    records_as_of: str | None = None,
 ) -> Plan:
     """Orders changes and findings, counts them and computes the fingerprint."""
     empty = Plan(
@@ -179,8 +170,8 @@ def build(
         actions=(),
         findings=(),
         objects_in_scope=objects_in_scope,
-        objects_as_of=as_of.objects,
-        records_as_of=as_of.records,
+        objects_as_of=objects_as_of,
+        records_as_of=records_as_of,
     )
     return empty.made_of(changes, findings)
 

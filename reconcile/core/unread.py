@@ -3,6 +3,7 @@ claims each path or URI below which root, or why it stays unread."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
@@ -107,26 +108,24 @@ class Judge(NamedTuple):
 
     def against(self, documents: Iterable[Document]) -> AgainstRecords:
         """Judges all texts in one pass over the documents; memory does not grow with their number."""
-        count, texts, taken = 0, 0, 0
-        counts: dict[Judged, int] = {}
-        examples: dict[Judged, list[TextExample]] = {}
+        count = 0
+        counts: Counter[Judged] = Counter()
+        examples: dict[Judged, list[TextExample]] = defaultdict(list)
         for document in documents:
             count += 1
             for slot, text, judged in self.of_document(document):
-                texts += 1
-                taken += judged.verdict in TAKEN
                 if judged not in counts and len(counts) >= GROUPS:
                     judged = msgspec.structs.replace(judged, root=None)
-                counts[judged] = counts.get(judged, 0) + 1
-                named = examples.setdefault(judged, [])
-                if len(named) < EXAMPLES:
-                    named.append(TextExample(self.context.document(document.id), slot.place, text))
+                counts[judged] += 1
+                if len(examples[judged]) < EXAMPLES:
+                    examples[judged].append(TextExample(self.context.document(document.id), slot.place, text))
         ordered = sorted(counts, key=lambda each: (-counts[each], each.verdict.value, each.type or "", each.root or ""))
         groups = tuple(
             TextGroup(each.verdict, each.type, each.root, each.named, counts[each], tuple(examples[each]))
             for each in ordered
         )
-        return AgainstRecords(count, texts, taken, groups)
+        taken = sum(group.count for group in groups if group.verdict in TAKEN)
+        return AgainstRecords(count, counts.total(), taken, groups)
 
     def of_document(self, document: Document) -> Iterator[tuple[Slot, str, Judged]]:
         """Yields the verdict on each text of a document that looks like a path or a URI."""

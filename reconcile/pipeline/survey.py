@@ -19,7 +19,7 @@ from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, Warned
 from reconcile.core.findings import ROOT_GONE, make
 from reconcile.core.names import nfc
-from reconcile.core.plan import AsOf, Plan, Scope
+from reconcile.core.plan import Plan, Scope
 from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
@@ -121,7 +121,8 @@ class Planning:
             scope=scope,
             in_step=in_step,
             objects_in_scope=self._counts.objects,
-            as_of=AsOf(None if report is None else report.taken, seen.roster.as_of),
+            objects_as_of=None if report is None else report.taken,
+            records_as_of=seen.roster.as_of,
         )
         differing = {each.subject for each in plan.findings if each.code is Code.CONTENT_CONFLICT}
         facts, conflicts = self._traced.of(self._trace), self._traced.of(differing)
