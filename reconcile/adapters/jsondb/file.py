@@ -14,23 +14,18 @@ from pathlib import Path
 from reconcile.adapters import files
 from reconcile.adapters.opening import hint, reason
 from reconcile.core.errors import LocalDatabaseError, StoreUnavailable
-from reconcile.core.portable import Portable
 
 BOM = "\ufeff"
 
 
-class Torn(Portable, ValueError):
-    """Raised if the file was written while it was read."""
-
-
 def read_whole(path: Path) -> bytes:
-    """Returns the content of the file. Raises OSError, and Torn if it changed meanwhile."""
+    """Returns the content of the file. Raises OSError, and ValueError if it changed meanwhile."""
     with files.open_whole(path) as file:
         before = os.fstat(file.fileno())
         raw = file.read()
         after = os.fstat(file.fileno())
     if len(raw) != after.st_size or before.st_mtime_ns != after.st_mtime_ns:
-        raise Torn("it was written while it was read")
+        raise ValueError("it was written while it was read")
     return raw
 
 

@@ -12,7 +12,7 @@ import glob
 import hashlib
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
@@ -128,9 +128,10 @@ class Exchange:
 
     def _keep(self) -> None:
         """Gives an update of others a visible name. It stays the same file, because they may still have it open."""
-        for name in _kept_names(self._real, _content_of(self._fresh)):
+        first = f"kept-{_content_of(self._fresh)[:8]}"
+        for ending in itertools.chain([first], (f"{first}-{number}" for number in itertools.count(2))):
             with contextlib.suppress(FileExistsError):
-                move_to_free(self._fresh, name)
+                move_to_free(self._fresh, near(self._real, ending, lead=""))
                 return
 
     def _read_note(self) -> _Note | None:
@@ -147,12 +148,6 @@ def left_beside(path: Path) -> list[Path]:
     found = sorted(real.parent.glob(glob.escape(near(real, "kept-", lead="").name) + "*"))
     ours = (near(real, "new"), _aside(real))
     return [*found, *(path for path in ours if path.is_file())]
-
-
-def _kept_names(real: Path, digest: str) -> Iterator[Path]:
-    first = f"kept-{digest[:8]}"
-    yield near(real, first, lead="")
-    yield from (near(real, f"{first}-{number}", lead="") for number in itertools.count(2))
 
 
 def _digest(data: bytes) -> str:
