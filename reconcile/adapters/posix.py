@@ -16,7 +16,6 @@ from typing import TypeVar
 T = TypeVar("T")
 
 _NO_SUCH_STEP = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
-_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 class System:
@@ -29,11 +28,8 @@ class System:
     """The mode of a lock file that only this user may open."""
     waits: tuple[float, ...] = ()
     """Seconds between attempts at a step that was refused because another program had the file open."""
-
-    def __init__(self, *, by_component: bool | None = None) -> None:
-        able = bool(_NO_FOLLOW) and os.open in os.supports_dir_fd
-        self.by_component = able if by_component is None else by_component
-        """Whether a name can be opened relative to an open folder, refusing links."""
+    by_component = hasattr(os, "O_NOFOLLOW") and os.open in os.supports_dir_fd
+    """Whether a name can be opened relative to an open folder, refusing links."""
 
     # -- opening --
 

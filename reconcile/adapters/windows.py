@@ -71,9 +71,9 @@ class Windows(System):
     name_unit = "UTF-16 units"
     waits = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.4, 0.5)
     """About two seconds: a scanner holds a fresh file for a few hundred milliseconds."""
+    by_component = False
 
     def __init__(self, calls: Calls) -> None:
-        super().__init__(by_component=False)
         self._calls = calls
         self._remote: dict[str, bool] = {}
 

@@ -80,12 +80,18 @@ def test_a_lookup_tells_case_on_every_system(tree: Tree) -> None:
 # -- opening ----------------------------------------------------------------------------------------------------
 
 
+class ByPath(System):
+    """A system that opens nothing relative to an open folder."""
+
+    by_component = False
+
+
 @pytest.fixture(params=("as this system does", "by path"))
 def opener(request: pytest.FixtureRequest) -> Iterator[str]:
     """Both ways to open a file below the root, whichever this system would take."""
     with contextlib.ExitStack() as stack:
         if request.param == "by path" and os.name == "posix":
-            stack.enter_context(using(System(by_component=False)))
+            stack.enter_context(using(ByPath()))
         yield str(request.param)
 
 
