@@ -15,15 +15,14 @@ from typing import Any
 import crc32c
 import msgspec
 
-from reconcile.adapters.embedded.objects import EmbeddedObjectStore
-from reconcile.adapters.embedded.records import EmbeddedRecordStore
 from reconcile.commands.demo_media import mp3, mp4, png, sample_file
 from reconcile.config.environment import RULES
-from reconcile.config.settings import Settings, load, template
+from reconcile.config.settings import load, template
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import UsageError
 from reconcile.core.media import content_type
 from reconcile.ports import DesiredObject
+from reconcile.project import ClosedProject, OpenProject
 
 AN_HOUR = 3600
 _BUCKET_ENDPOINT = re.compile(r'(?m)^endpoint = ""(?= +# "" is Google; "http)')
@@ -65,7 +64,8 @@ def build(directory: Path) -> None:
     database = json.dumps(studio.records | studio.local, indent=2, ensure_ascii=False)
     (directory / "data" / "characters.json").write_text(f"{database}\n", encoding="utf-8")
     _write_files(directory / "output", studio.files)
-    _fill_stores(load(directory, environ={}), studio)
+    with ClosedProject(load(directory, environ={})).opened() as project:
+        _fill_stores(project, studio)
 
 
 def _rules() -> str:
@@ -95,17 +95,10 @@ def _media(path: str) -> bytes:
     return mp3(path) if path.endswith(".mp3") else mp4(path)
 
 
-def _fill_stores(settings: Settings, studio: Studio) -> None:
-    bucket = Path(settings.bucket_endpoint.removeprefix("file:")) / settings.bucket.bucket
-    objects = EmbeddedObjectStore.open(bucket, settings.bucket.prefix)
+def _fill_stores(project: OpenProject, studio: Studio) -> None:
     for key in studio.migrated:
         data, kind = _media(key), content_type(key)
         digest = encode_crc32c(crc32c.crc32c(data))
-        objects.put(DesiredObject(key, len(data), digest, kind, 0), io.BytesIO(data))
-    objects.close()
-    where = settings.records
-    folder = Path(settings.records_endpoint.removeprefix("file:")) / where.project / where.database
-    records = EmbeddedRecordStore.open(folder, where.collection)
+        project.objects.put(DesiredObject(key, len(data), digest, kind, 0), io.BytesIO(data))
     for char_id, fields in studio.records.items():
-        records.create(char_id, fields)
-    records.close()
+        project.records.create(char_id, fields)
