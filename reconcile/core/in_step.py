@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from reconcile.core.context import Context
 from reconcile.core.leftovers import is_plain, leftover, no_leftover_with
 from reconcile.core.media import wrong_type
-from reconcile.core.mentions import is_near
+from reconcile.core.mentions import roots_near
 from reconcile.core.names import is_unicode
 from reconcile.core.pattern import BOUNDARIES
 from reconcile.core.rows import Agreed, Candidate, Document, LocalFile, RemoteObject, Slot, World
@@ -130,7 +130,7 @@ class PlainRecords:
                     if _PLAIN.fullmatch(key) is None:
                         return False
                     has_parts = self._is_parted or " " in key
-                    if has_parts and is_near(value, self._roots):
+                    if has_parts and roots_near(value, self._roots):
                         return False
                     read = self._keys.read_in(key, char_id, field)
                     if by_shape and not has_parts and self._keys.is_told_by(before, behind):

@@ -38,7 +38,7 @@ class Mention(Enum):
 
 def mention(text: str, roots: Sequence[RootForms]) -> Mention | None:
     """Returns how a text contains a path below one of the roots; None if it does not, or is nothing but that path."""
-    near = _near(text, roots)
+    near = roots_near(text, roots)
     if not near or _URL.fullmatch(text):
         return None
     for encoded, reading in enumerate(_readings(text)):
@@ -49,12 +49,8 @@ def mention(text: str, roots: Sequence[RootForms]) -> Mention | None:
     return None
 
 
-def is_near(text: str, roots: Sequence[RootForms]) -> bool:
-    """Whether a text may contain an absolute path below one of the roots, by a quick check."""
-    return bool(_near(text, roots))
-
-
-def _near(text: str, roots: Sequence[RootForms]) -> list[RootForms]:
+def roots_near(text: str, roots: Sequence[RootForms]) -> list[RootForms]:
+    """Returns the roots below which a text may contain an absolute path, by a quick check."""
     lowered = text.lower()
     return [root for root in roots if root.needle is not None and root.needle in lowered]
 

@@ -18,7 +18,7 @@ from reconcile.core.changes import Code, Finding, Reason
 from reconcile.core.context import Context
 from reconcile.core.findings import PATH_WITHIN, Form
 from reconcile.core.media import names_a_file
-from reconcile.core.mentions import Mention, is_near, mention
+from reconcile.core.mentions import Mention, mention, roots_near
 from reconcile.core.paths import PathKind, PathMeaning, bare, is_separated, is_windows, looks_like_path, meaning
 from reconcile.core.rows import Answer, Outlook, Slot
 from reconcile.core.way import Step, Titled, Way, title_of
@@ -141,7 +141,7 @@ def unresolved(
 
 def held_in(text: str, context: Context, repairs: int) -> Mention | None:
     """Returns how a text that leads to no file contains a local path of ours without being one; None if it does not."""
-    if not is_near(text, context.roots):
+    if not roots_near(text, context.roots):
         return None
     found = meaning(text, context.roots, repairs)
     ours = found.kind is PathKind.ABSOLUTE and is_ours(text, found, context)
