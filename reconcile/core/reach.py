@@ -100,23 +100,19 @@ class _Ignored:
         self._names: set[str] = set()
         ends: list[str] = []
         self._templates: list[Template] = []
-        self._paths: list[Template] = []
-        self._folders: list[Template] = []
+        self._paths: list[tuple[Template, bool]] = []
         for text in patterns:
             template, is_name, only_folder = _ignoring(form(text))
-            tokens = template.parts[0]
             if not is_name:
-                (self._folders if only_folder else self._paths).append(template)
-            elif isinstance(tokens, Folders) or len(tokens) > 2 or any(token.name for token in tokens[1:]):
-                self._templates.append(template)
-            elif tokens[0].name is None:
-                self._names.add(tokens[0].text)
-            elif tokens[0].name.startswith("*"):
-                ends.append("".join(token.text for token in tokens[1:]))
+                self._paths.append((template, only_folder))
+            elif not template.names:
+                self._names.add(template.source)
+            elif template.names == ("*0",) and template.source.startswith("*"):
+                ends.append(template.literal_suffix)
             else:
                 self._templates.append(template)
         self._ends = tuple(ends)
-        self.has_paths = bool(self._paths or self._folders)
+        self.has_paths = bool(self._paths)
 
     def names(self, name: str) -> bool:
         """Whether a pattern for names at any depth matches this one."""
@@ -129,9 +125,7 @@ class _Ignored:
         if not self.has_paths:
             return False
         path = self._form(folder) + self._form(name if name.isascii() else nfc(name))
-        return any(each.takes(path) for each in self._paths) or (
-            is_folder and any(each.takes(path) for each in self._folders)
-        )
+        return any(each.takes(path) for each, only_folder in self._paths if is_folder or not only_folder)
 
 
 def _ignoring(text: str) -> tuple[Template, bool, bool]:
