@@ -8,7 +8,6 @@ https://cloud.google.com/storage/docs/request-rate.
 
 from __future__ import annotations
 
-from math import ceil, expm1, inf, log, log1p
 from typing import Annotated
 
 import msgspec
@@ -31,27 +30,10 @@ class Ramp(msgspec.Struct, frozen=True):
 
     def rate(self, passed: float) -> float:
         """Returns the operations per second, ``passed`` seconds after the first one."""
-        return self._rate_after(int(passed // self.every))
-
-    def _rate_after(self, steps: int) -> float:
         try:
-            return float(min(self.start * self.factor**steps, FASTEST))
+            return float(min(self.start * self.factor ** int(passed // self.every), FASTEST))
         except OverflowError:
             return FASTEST
-
-    def seconds_for(self, operations: float, most: float = inf) -> float:
-        """Returns how long this many operations take, at the ramp's rate or at ``most`` (above 0) per second, whichever
-        is less. Raises ValueError for a number of operations or a rate that has no end."""
-        if not 0 <= operations < inf or not most > 0:
-            raise ValueError(f"{operations} operations at {most} a second")
-        growth = log(self.factor)
-        if not growth or self.start >= most:
-            return operations / min(self.start, most)
-        filled = log1p(operations * (self.factor - 1) / self.start / self.every) / growth
-        # After so many steps the rate no longer grows, or the operations end before the next one.
-        steps = int(min(filled, max(0, ceil(log(min(most, FASTEST) / self.start) / growth))))
-        before = self.start * self.every * expm1(steps * growth) / (self.factor - 1)
-        return steps * self.every + max(0.0, operations - before) / min(self._rate_after(steps), most)
 
     def shared(self, count: int) -> Ramp:
         """Returns the share of each of ``count`` machines that use the same store."""

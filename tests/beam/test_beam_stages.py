@@ -188,7 +188,7 @@ def test_lanes_together_read_records_no_faster_than_the_ramp_allows(tmp_path: Pa
     total = 0
     for minute in range(6):
         total += asked[minute]
-        allowed = ramp.seconds_for(total)
+        allowed = model.seconds_for(ramp, total)
         assert allowed <= (minute + 1) * 60 + LANES * DOCUMENTS / ramp.start
     assert total > 0.7 * 195_000, "it is a limit, and no lower one"
 

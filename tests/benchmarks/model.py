@@ -11,10 +11,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import ceil, log10
+from math import ceil, expm1, inf, log, log1p, log10
 from typing import NamedTuple
 
-from reconcile.core.ramp import Rates
+from reconcile.core.ramp import FASTEST, Ramp, Rates
 
 # -- measured: CPU seconds for a million assets, 2 % of them out of step --
 
@@ -68,6 +68,21 @@ class Night:
     machines: float
 
 
+def seconds_for(ramp: Ramp, operations: float, most: float = inf) -> float:
+    """How long this many operations take, at the ramp's rate or at ``most`` (above 0) a second, whichever is less.
+    Raises ValueError for a number of operations or a rate that has no end."""
+    if not 0 <= operations < inf or not most > 0:
+        raise ValueError(f"{operations} operations at {most} a second")
+    growth = log(ramp.factor)
+    if not growth or ramp.start >= most:
+        return operations / min(ramp.start, most)
+    filled = log1p(operations * (ramp.factor - 1) / ramp.start / ramp.every) / growth
+    # After so many steps the rate no longer grows, or the operations end before the next one.
+    steps = int(min(filled, max(0, ceil(log(min(most, FASTEST) / ramp.start) / growth))))
+    before = ramp.start * ramp.every * expm1(steps * growth) / (ramp.factor - 1)
+    return steps * ramp.every + max(0.0, operations - before) / min(ramp.rate((steps + 0.5) * ramp.every), most)
+
+
 def night(assets: int, shards: int, *, on_beam: bool, changed: float = CHANGED) -> Night:
     """A night over this many assets, of which the part ``changed`` is to be uploaded, applied in this many shards,
     planned by one machine or on Dataflow."""
@@ -77,14 +92,14 @@ def night(assets: int, shards: int, *, on_beam: bool, changed: float = CHANGED) 
     listing = ceil(assets / 1_000) * PAGE / readers
     # Workers on Beam read the records as the ramp allows. One machine is not held to it: it has few requests at once.
     most = 300 / PAGE * (LANES if on_beam else readers)
-    reading = rates.records.seconds_for(records, most) if on_beam else records / most
+    reading = seconds_for(rates.records, records, most) if on_beam else records / most
     seconds = (COMPARING_ON_BEAM + READING) * (1 + LOST) / (WORKERS * 4) if on_beam else COMPARING + READING
     cpu = assets / 1e6 * seconds
     # One machine lists and reads while it compares; workers of Dataflow start first.
     planning = max(listing, reading, cpu) + (240 if on_beam else 1)
     again = 1 + (LOST if shards > 1 else 0)
-    uploading = rates.object_writes.seconds_for(uploads * again, UPLOADS_A_MACHINE * shards)
-    writing = rates.records.seconds_for(2 * touched * again, 2 * RECORDS_A_MACHINE * shards)
+    uploading = seconds_for(rates.object_writes, uploads * again, UPLOADS_A_MACHINE * shards)
+    writing = seconds_for(rates.records, 2 * touched * again, 2 * RECORDS_A_MACHINE * shards)
     stores = (assets / 1_000 + uploads * again) * CLASS_A + uploads * CLASS_B
     stores += (records + touched * again) * READ + touched * again * WRITE
     machines = planning / 3600 * (WORKERS * DATAFLOW_HOUR if on_beam else MACHINE_HOUR)
