@@ -245,7 +245,7 @@ def status(
     with session.opened(sized=sized) as project:
         seen = session.survey(project, scope_of(project, scope), tallied=True)
         last = project.last_good_run
-        rows = table(seen, project.settings.asset_map, by, scope_of(project, scope), last_good_run=last)
+        rows = table(seen, project.settings.asset_map, by, last_good_run=last)
     following = session.command("plan", scope=scope)
     session.result(rows, lambda terminal: show_status(terminal, rows, seen.plan, following=following))
     if allowed is not None and (too_old := overdue(last, allowed)):

@@ -130,7 +130,7 @@ def explain(
 def _character(project: OpenProject, char_id: str, within: Scope, listener: Listener) -> Explanation:
     scope = msgspec.structs.replace(within, char_ids=(char_id,))
     seen = survey(project, scope, listener=listener)
-    rows = table(seen, project.settings.asset_map, "type", scope).rows
+    rows = table(seen, project.settings.asset_map, "type").rows
     records = list(project.records.read([char_id]))
     local_db = None if project.local_db is None else bool(list(project.local_db.read([char_id])))
     entries = project.settings.entries

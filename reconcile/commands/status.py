@@ -3,8 +3,8 @@ both sums and each tally."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -16,11 +16,11 @@ from reconcile.core.plan import Plan, Scope, Stores, Summary
 from reconcile.core.report import remaining
 from reconcile.core.rules import AssetMap
 from reconcile.core.status import FORMAT, NO_CHARACTER, StatusRow, StatusTable, Sync, Tally
+from reconcile.pipeline.reducers import Tallies
 from reconcile.pipeline.survey import Survey
 
 REPORT_FORMAT = "reconcile.report/1"
 By = Literal["type", "character"]
-TallyKey = tuple[str | None, str | None]
 
 _AHEAD = 300.0
 """Seconds by which a time may be ahead of the clock of this machine."""
@@ -71,12 +71,10 @@ def overview_of(plan: Plan, out: str) -> Overview:
     return Overview(REPORT_FORMAT, out, plan.created, plan.complete, plan.scope, plan.stores, plan.summary, (), (), ())
 
 
-def table(
-    survey: Survey, asset_map: AssetMap, by: By, scope: Scope, *, last_good_run: str | None = None
-) -> StatusTable:
+def table(survey: Survey, asset_map: AssetMap, by: By, *, last_good_run: str | None = None) -> StatusTable:
     """Makes the status table of what is in scope. By type, it has a row for each rule in the order of the map, even if
     empty, then one for what no rule matches; by character, a row for each, and then one for what has no character."""
-    rows = _by_type(survey, asset_map, scope) if by == "type" else _by_character(survey, scope)
+    rows = _by_type(survey, asset_map) if by == "type" else _by_character(survey)
     plan = survey.plan
     return StatusTable(
         FORMAT,
@@ -92,8 +90,8 @@ def overview(survey: Survey, asset_map: AssetMap, out: str) -> Overview:
     """Makes the overview of a survey. ``out`` is the place where the page will be written."""
     return msgspec.structs.replace(
         overview_of(survey.plan, out),
-        rows=table(survey, asset_map, "type", survey.plan.scope).rows,
-        characters=table(survey, asset_map, "character", survey.plan.scope).rows,
+        rows=tuple(_by_type(survey, asset_map)),
+        characters=tuple(_by_character(survey)),
         cells=tuple(_cells(survey)),
     )
 
@@ -123,8 +121,8 @@ def overdue(last_good_run: str | None, allowed: float, at: datetime | None = Non
     return f"{told}; that is more than {format_duration(allowed)}: did the nightly job not run, or not end well?"
 
 
-def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[StatusRow]:
-    sums = _sums(survey.tallies, lambda key: key[0])
+def _by_type(survey: Survey, asset_map: AssetMap) -> Iterator[StatusRow]:
+    sums, scope = _sums(survey.tallies, 0), survey.plan.scope
     root = f"{survey.plan.stores.bucket}/"
     urgent: Counter[str] = Counter()
     for finding in remaining(survey.plan.findings, Severity.WARNING):
@@ -133,34 +131,27 @@ def _by_type(survey: Survey, asset_map: AssetMap, scope: Scope) -> Iterator[Stat
             urgent[rule.type] += 1
     for rule in asset_map.rules:
         if scope.takes_type(rule.type):
-            yield _row(sums.get(rule.type, Tally()), rule.label, rule.type, attention=urgent[rule.type])
+            counts = _counts(sums[rule.type])
+            yield StatusRow(asset_type=rule.type, label=rule.label, attention=urgent[rule.type], **counts)
     if scope.takes_type(None):
-        yield _row(sums.get(None, Tally()), NO_RULE)
+        yield StatusRow(asset_type=None, label=NO_RULE, **_counts(sums[None]))
 
 
-def _by_character(survey: Survey, scope: Scope) -> Iterator[StatusRow]:
-    sums = _sums(survey.tallies, lambda key: key[1])
+def _by_character(survey: Survey) -> Iterator[StatusRow]:
+    sums, scope = _sums(survey.tallies, 1), survey.plan.scope
     urgent = Counter(finding.char_id for finding in remaining(survey.plan.findings, Severity.WARNING))
     seen = {char_id for char_id in sums if char_id is not None}
-    for char_id in sorted(seen | survey.known_ids):
+    for char_id in (*sorted(seen | survey.known_ids), None):
         if scope.takes_character(char_id):
-            yield _row(sums.get(char_id, Tally()), char_id, char_id=char_id, attention=urgent[char_id])
-    if scope.takes_character(None):
-        yield _row(sums.get(None, Tally()), NO_CHARACTER, attention=urgent[None])
+            label, counts = NO_CHARACTER if char_id is None else char_id, _counts(sums[char_id])
+            yield StatusRow(asset_type=None, label=label, char_id=char_id, attention=urgent[char_id], **counts)
 
 
-def _row(
-    tally: Tally, label: str, asset_type: str | None = None, char_id: str | None = None, attention: int = 0
-) -> StatusRow:
-    counts = _counts(tally)
-    return StatusRow(asset_type=asset_type, label=label, char_id=char_id, attention=attention, **counts)
-
-
-def _sums(tallies: Mapping[TallyKey, Tally], group: Callable[[TallyKey], str | None]) -> dict[str | None, Tally]:
-    """Adds up the tallies of each group."""
-    sums: dict[str | None, Tally] = {}
+def _sums(tallies: Tallies, part: int) -> dict[str | None, Tally]:
+    """Adds up the tallies of each asset type (``part`` 0) or of each character (1)."""
+    sums: dict[str | None, Tally] = defaultdict(Tally)
     for key, tally in tallies.items():
-        total = sums.setdefault(group(key), Tally())
+        total = sums[key[part]]
         for name in Tally.__struct_fields__:
             setattr(total, name, getattr(total, name) + getattr(tally, name))
     return sums
@@ -176,11 +167,5 @@ def _cells(survey: Survey) -> Iterator[Cell]:
 
 
 def _counts(tally: Tally) -> dict[str, Any]:
-    return {
-        "local": tally.local,
-        "bucket": tally.bucket,
-        "records": tally.records,
-        "in_step": tally.in_step,
-        "to_do": tally.to_do,
-        "sync": tally.sync(),
-    }
+    counts = {name: getattr(tally, name) for name in ("local", "bucket", "records", "in_step", "to_do")}
+    return {**counts, "sync": tally.sync()}

@@ -200,7 +200,7 @@ def test_rules_are_tried_without_a_store(project: OpenProject) -> None:
 
 
 def test_rows_follow_the_rules_and_show_empty_ones(project: OpenProject) -> None:
-    rows = table(survey(project), project.asset_map, "type", Scope()).rows
+    rows = table(survey(project), project.asset_map, "type").rows
     assert [row.asset_type for row in rows] == [*(rule.type for rule in project.asset_map.rules), None]
     kpop = next(row for row in rows if row.asset_type == "kpop_version")
     assert (kpop.local, kpop.bucket, kpop.to_do, kpop.sync) == (1, 0, 1, Sync.MISSING)
@@ -209,10 +209,10 @@ def test_rows_follow_the_rules_and_show_empty_ones(project: OpenProject) -> None
 
 def test_a_scope_leaves_only_its_rows(project: OpenProject) -> None:
     scope = Scope(asset_types=("icon", "anime_image"))
-    rows = table(survey(project, scope), project.asset_map, "type", scope).rows
+    rows = table(survey(project, scope), project.asset_map, "type").rows
     assert [row.asset_type for row in rows] == ["anime_image", "icon"]
     scope = Scope(char_ids=("rem",))
-    rows = table(survey(project, scope), project.asset_map, "character", scope).rows
+    rows = table(survey(project, scope), project.asset_map, "character").rows
     assert [row.char_id for row in rows] == ["rem"]
 
 

@@ -35,7 +35,7 @@ def world() -> World:
 
 
 def sync_of(survey: Survey, world: World, asset_type: str) -> Sync:
-    rows = table(survey, world.asset_map, "type", survey.plan.scope).rows
+    rows = table(survey, world.asset_map, "type").rows
     return next(row.sync for row in rows if row.asset_type == asset_type)
 
 
@@ -51,9 +51,7 @@ class TestTheStatusTableIsTrue:
         world.object("dances/dance_rem_first_try.mp4")
         world.record("rem", titled(dance_video=world.uri(DANCE)))
         survey = world.survey()
-        row = next(
-            r for r in table(survey, world.asset_map, "type", survey.plan.scope).rows if r.label == "Dance Video"
-        )
+        row = next(r for r in table(survey, world.asset_map, "type").rows if r.label == "Dance Video")
         assert (row.bucket, row.in_step, row.sync) == (2, 1, Sync.COMPLETE)
         assert codes(survey.plan) == ["orphan_object"]
 
@@ -62,7 +60,7 @@ class TestTheStatusTableIsTrue:
         world.record("rem")
         survey = world.survey()
         assert not survey.plan.complete
-        assert not table(survey, world.asset_map, "type", survey.plan.scope).complete
+        assert not table(survey, world.asset_map, "type").complete
 
 
 class TestATextThatIsNoPath:

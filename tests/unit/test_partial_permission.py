@@ -96,12 +96,12 @@ def test_a_file_whose_object_is_unknown_is_neither_in_step_nor_to_do_in_the_tabl
     world.both("remixes/mei/v1/b.mp4")
     guard(world, "remixes/")
     seen = world.survey()
-    rows = {row.asset_type: row for row in table(seen, world.asset_map, "type", Scope()).rows}
+    rows = {row.asset_type: row for row in table(seen, world.asset_map, "type").rows}
 
     assert (rows["remix"].local, rows["remix"].in_step, rows["remix"].to_do) == (2, 0, 0)
     assert rows["remix"].sync.value != "complete"
     assert rows["image"].in_step == 1
-    assert not table(seen, world.asset_map, "type", Scope()).complete
+    assert not table(seen, world.asset_map, "type").complete
 
 
 def test_a_reference_to_an_unknown_object_is_left_alone_and_is_no_missing_asset(world: World) -> None:

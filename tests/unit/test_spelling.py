@@ -13,6 +13,7 @@ from reconcile import Project, apply, plan
 from reconcile.commands.explain import explain
 from reconcile.commands.restore import survey as missing
 from reconcile.commands.restoring import execute as restore
+from reconcile.commands.status import table
 from reconcile.config.settings import Policy
 from reconcile.core.changes import CreateRecord
 from reconcile.core.context import Replacing
@@ -187,6 +188,8 @@ class TestACharacter:
         assert [action.id for action in world.plan(disk(ZOE)).actions] == whole
         assert [action.id for action in world.plan(cloud(ZOE)).actions] == whole
         assert len(whole) == 4
+        seen = world.survey(disk(ZOE))
+        assert [row.char_id for row in table(seen, world.asset_map, "character").rows] == [cloud(ZOE)]
 
     @both_ways()
     @pytest.mark.parametrize("content", [b"same", b"another"])
