@@ -3,7 +3,7 @@ Reads what a plan reads, and changes nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -155,11 +155,9 @@ def _asset(project: OpenProject, subject: str, listener: Listener) -> Explanatio
     keys = keys_of(project, subject)
     seen = survey(project, Scope(), listener=listener, trace=keys)
     facts = _best(keys, seen.facts)
-    if not _is_there(facts):
-        respelt = _respelt(project, keys)
-        if respelt is not None:
-            seen = survey(project, Scope(), listener=listener, trace=[respelt])
-            facts = _best([respelt], seen.facts)
+    if not _is_there(facts) and (respelt := _respelt(project, keys)) is not None:
+        seen = survey(project, Scope(), listener=listener, trace=[respelt])
+        facts = _best([respelt], seen.facts)
     view = _view(project, facts, seen)
     actions = tuple(change for change in seen.plan.actions if facts.key in keys_about(change))
     findings = tuple(finding for finding in seen.plan.findings if _speaks_of(finding, view))
@@ -185,14 +183,12 @@ def keys_of(project: OpenProject, subject: str) -> list[str]:
     return list(dict.fromkeys(settings.asset_map.key_for(path, known) for path in paths))
 
 
-def _best(keys: Sequence[str], facts: Iterable[KeyFacts]) -> KeyFacts:
+def _best(keys: Sequence[str], facts: Sequence[KeyFacts]) -> KeyFacts:
     """Returns the facts of the first key of which anything is known; if there is none, those of the first key."""
-    listed = list(facts)
     # A file may have its object under another spelling of its name.
-    by_key = {**{each.path: each for each in listed if each.path is not None}, **{each.key: each for each in listed}}
+    by_key = {**{each.path: each for each in facts if each.path is not None}, **{each.key: each for each in facts}}
     found = (by_key[key] for key in keys if key in by_key and _is_there(by_key[key]))
-    nothing = KeyFacts(keys[0], None)
-    return next(found, by_key.get(keys[0], nothing))
+    return next(found, by_key.get(keys[0], KeyFacts(keys[0], None)))
 
 
 def _is_there(facts: KeyFacts) -> bool:
