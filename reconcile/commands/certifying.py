@@ -88,8 +88,7 @@ def certify(
         problems[found.char_id or ""].append(found)
     for reference in named.references:
         verdict = verdicts[reference.key]
-        where = reference.slot.place
-        said = tuple(complain(reference, where) for complain in verdict.complaints)
+        said = tuple(complain(reference) for complain in verdict.complaints)
         problems[reference.char_id] += said
         line = proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))
         lines[reference.char_id].append(line)

@@ -36,8 +36,8 @@ URL_LIVES = 600.0
 """Seconds for which a signed URL is valid."""
 FIRST_BYTES = 1024
 
-Complaint: TypeAlias = Callable[[Reference, str], Finding]
-"""Makes the finding about a reference at a place in a record."""
+Complaint: TypeAlias = Callable[[Reference], Finding]
+"""Makes the finding about a reference in a record."""
 
 
 class Examined(msgspec.Struct, frozen=True):
@@ -204,7 +204,7 @@ def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None)
 
 def says(what: Code | Form, **values: str) -> Complaint:
     """Returns a complaint that applies to every reference to the object."""
-    return lambda each, where: make(what, each.document, each.char_id, place=where, uri=each.uri, **values)
+    return lambda each: make(what, each.document, each.char_id, place=each.slot.place, uri=each.uri, **values)
 
 
 def _first(served: Served) -> Iterator[bytes]:
