@@ -10,6 +10,7 @@ import secrets
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from reconcile.adapters.lanes import Lanes
 from reconcile.adapters.system import current
@@ -82,13 +83,10 @@ class _RestoreRun:
         outcomes: dict[str, Outcome] = {}
         if actions:
             self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
-            free = dict(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
-            groups: tuple[tuple[list[Restore], int | Lanes], ...] = (
-                ([action for action in actions if free[action]], self._lanes),
-                ([action for action in actions if not free[action]], 1),
-            )
-            for group, at_once in groups:
-                jobs = (lambda action=action: self._restore(action) for action in group)
+            turns = list(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
+            for is_first in (True, False):
+                jobs = [partial(self._restore, action) for action, takes_place in turns if takes_place is is_first]
+                at_once: int | Lanes = self._lanes if is_first else 1
                 for outcome in results(jobs, at_once, breaker=self._breaker, halted=self._stop.is_set):
                     outcomes[outcome.id] = outcome
                     self._listener(ChangeDone(outcome))
