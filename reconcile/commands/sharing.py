@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -61,7 +62,7 @@ def part(
     UsageError if the files are not those that the head names."""
     shards = [shard for phase in ShardPhase if phase in phases for shard in head.of(phase, number, machine)]
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), str(folder)) for shard in shards]
-    return head.part((change for each in actions for change in each), machine)
+    return head.part(chain.from_iterable(actions), machine)
 
 
 def whole(folder: SharedFolder, head: PlanDir) -> Plan:
@@ -69,9 +70,7 @@ def whole(folder: SharedFolder, head: PlanDir) -> Plan:
     where = str(folder)
     actions = [plandir.read_actions(head, shard, folder.read(shard.name), where) for shard in head.shards]
     findings = [plandir.read_findings(shard, folder.read(shard.name), where) for shard in head.findings]
-    return plandir.merge(
-        head, (each for some in actions for each in some), (each for some in findings for each in some), where
-    )
+    return plandir.merge(head, chain.from_iterable(actions), chain.from_iterable(findings), where)
 
 
 def save_report(folder: SharedFolder, report: Report, number: int | None) -> None:
