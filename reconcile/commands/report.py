@@ -101,10 +101,10 @@ def details(survey: Survey, settings: Settings) -> Details:
 def _types(survey: Survey, settings: Settings) -> Iterator[tuple[str, str]]:
     asset_map, known = settings.asset_map, survey.known_ids
     for subject in {finding.subject for finding in survey.plan.findings}:
-        path: str | None = subject
         if "://" in subject:
             key = settings.bucket.key(subject)
-            path = None if key is None else asset_map.path_for(key, known)
-        reading = None if path is None else asset_map.read(path, known)
+            reading = None if key is None else asset_map.read_key(key, known)
+        else:
+            reading = asset_map.read(subject, known)
         if reading is not None:
             yield subject, reading.rule.type
