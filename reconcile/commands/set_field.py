@@ -83,16 +83,14 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
     listed = settings.entries.of(document.fields)
     if not isinstance(listed, list | None):
         raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint=_BY_HAND)
-    maps = [
-        (each, title_of(each, settings.entry_key)) if isinstance(each, dict) else ({}, None) for each in listed or ()
-    ]
-    known = spelling(title, {each for _, each in maps if each is not None})
-    held = [at for at, (_, each) in enumerate(maps) if each is not None and each == known]
+    titles = [title_of(each, settings.entry_key) if isinstance(each, dict) else None for each in listed or ()]
+    known = spelling(title, {each for each in titles if each is not None})
+    held = [at for at, each in enumerate(titles) if each is not None and each == known]
     if len(held) > 1:
         why = f"has {len(held)} maps with {settings.entry_key} {title!r}"
         raise StoreError(f"{name}: `{settings.entries}` {why}", hint=_BY_HAND)
     position = held[0] if held else None
-    old = None if position is None else maps[position][0].get(field)
+    old = None if listed is None or position is None else listed[position].get(field)
     if uri in (old if isinstance(old, list) else [old]):
         return None
     new, needs = _value(project, char_id, field, old, found)
