@@ -58,6 +58,14 @@ class FailureKind(Enum):
     """An answer that is longer than any expected one."""
     NO_URL = "no url"
     """The URL is invalid."""
+    NO_CREDENTIALS = "no credentials"
+    """There are no credentials."""
+    UNAUTHORIZED = "unauthorized"
+    """There are credentials, but the token server does not accept them."""
+    NO_TOKEN = "no token"
+    """The token server does not answer, which may pass."""
+    UNREADABLE = "unreadable"
+    """What a token server, or the device's certificate, says cannot be read."""
 
 
 class Failed(Portable, Exception):

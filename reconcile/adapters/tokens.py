@@ -10,15 +10,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from enum import Enum
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed, words
+from reconcile.adapters.lean_http import Failed, FailureKind, Http, Reply, Streamed, words
 from reconcile.adapters.meter import Watch, unheard
-from reconcile.adapters.network import WayFault, fault_here
+from reconcile.adapters.network import fault_here
 from reconcile.adapters.room import shortage
-from reconcile.core.portable import Portable, chain
+from reconcile.core.portable import chain
 
 UNIVERSE = "googleapis.com"
 _UNAUTHORIZED = 401
@@ -29,30 +28,6 @@ NOBODY = "nobody has logged in on this machine"
 _NOWHERE = (
     "default credentials were not found"  # the beginning of google.auth's long message after it has looked everywhere
 )
-
-
-class TokenProblem(Enum):
-    """The reasons why there is no token."""
-
-    MISSING = "missing"
-    """There are no credentials."""
-    REFUSED = "refused"
-    """There are credentials, but the token server does not accept them."""
-    PASSING = "passing"
-    """The token server does not answer, which may pass."""
-    UNREADABLE = "unreadable"
-    """``google.auth`` cannot read the token server's answer."""
-
-
-class NoToken(Portable, Exception):
-    """Raised if no token can be fetched: ``why`` in words, and the ``fault`` on the way to its server if that is the
-    reason."""
-
-    def __init__(self, lack: TokenProblem, why: str, fault: WayFault | None = None) -> None:
-        super().__init__(why)
-        self.lack = lack
-        self.why = why
-        self.fault = fault
 
 
 class Server(NamedTuple):
@@ -85,7 +60,7 @@ class AuthorizedHttp:
     def at_google(self, service: str) -> Server:
         """Returns the server of a service, such as ``storage``.
 
-        Requests will show this device's certificate if the organization requires one. Raises NoToken.
+        Requests will show this device's certificate if the organization requires one. Raises Failed.
         """
         with self._lock, lacks():
             universe = str(self._found().universe_domain or UNIVERSE)
@@ -104,7 +79,7 @@ class AuthorizedHttp:
     ) -> Reply:
         """Sends a request as ``Http.ask``, and again with a new token if the server does not accept the first.
 
-        Raises Failed, NoToken and ConfigError.
+        Raises Failed, also if there is no token, and ConfigError.
         """
         left = _REFRESHES
         while True:
@@ -122,7 +97,7 @@ class AuthorizedHttp:
             self._found().before_request(self._request, method, url, found)
         if not all(value.isascii() and value.isprintable() for value in found.values()):
             # http.client would refuse it with a message that repeats the token.
-            raise NoToken(TokenProblem.UNREADABLE, "a token holds characters that no header has")
+            raise Failed(FailureKind.UNREADABLE, "a token holds characters that no header has", reached=False)
         return found
 
     def _found(self) -> Any:
@@ -163,21 +138,22 @@ class Transport:
 
 
 def _certificate(source: Callable[[], tuple[bytes, bytes]]) -> Callable[[], tuple[bytes, bytes]]:
-    """Returns the same source, except that it raises NoToken if the certificate cannot be read."""
+    """Returns the same source, except that it raises Failed if the certificate cannot be read."""
 
     def certificate() -> tuple[bytes, bytes]:
         try:
             with lacks():
                 return source()
-        except NoToken as error:
-            raise NoToken(error.lack, f"the certificate of this device cannot be read: {error.why}") from error
+        except Failed as error:
+            why = f"the certificate of this device cannot be read: {error.why}"
+            raise Failed(error.how, why, reached=False) from error
 
     return certificate
 
 
 @contextmanager
 def lacks() -> Iterator[None]:
-    """Turns the errors of ``google.auth`` into NoToken, except a lack of memory."""
+    """Turns the errors of ``google.auth`` into Failed, except a lack of memory."""
     try:
         yield
     except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -192,20 +168,22 @@ def lacks() -> Iterator[None]:
         raise _lack(error) from error
 
 
-def _lack(error: Exception) -> NoToken:
+def _lack(error: Exception) -> Failed:
     from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 
+    how, why, fault = FailureKind.NO_TOKEN, words(error), None
     match error:
         case DefaultCredentialsError():
-            return NoToken(TokenProblem.MISSING, NOBODY if _NOWHERE in str(error) else str(error))
+            how, why = FailureKind.NO_CREDENTIALS, NOBODY if _NOWHERE in str(error) else str(error)
         case GoogleAuthError():
-            passes = isinstance(error, TransportError) or error.retryable
             fault = next((each.fault for each in chain(error) if isinstance(each, Failed)), None)
-            return NoToken(TokenProblem.PASSING if passes else TokenProblem.REFUSED, words(error), fault)
+            if not (isinstance(error, TransportError) or error.retryable):
+                how = FailureKind.UNAUTHORIZED
         case OSError():
-            return NoToken(TokenProblem.PASSING, words(error), fault_here(error))
+            fault = fault_here(error)
         case _:
-            return NoToken(TokenProblem.UNREADABLE, f"an answer cannot be read ({type(error).__name__})")
+            how, why = FailureKind.UNREADABLE, f"an answer cannot be read ({type(error).__name__})"
+    return Failed(how, why, fault, reached=False)
 
 
 def default_credentials(scopes: Sequence[str], request: Any) -> Any:

@@ -20,7 +20,6 @@ import reconcile
 from reconcile.adapters.firestore.calls import CallFailed
 from reconcile.adapters.lean_http import Failed, FailureKind
 from reconcile.adapters.network import Fault, WayFault
-from reconcile.adapters.tokens import NoToken, TokenProblem
 from reconcile.core import errors
 from reconcile.core.errors import ReconcileError, StoreUnavailable
 from reconcile.core.portable import Foreign, Portable
@@ -34,7 +33,6 @@ MADE: dict[type[BaseException], Callable[[], BaseException]] = {
     Failed: lambda: Failed(
         FailureKind.SLOW, "it is down", WayFault(Fault.PASSING, "it is down", "wait"), reached=False
     ),
-    NoToken: lambda: NoToken(TokenProblem.PASSING, "it is down"),
 }
 """How those are made that do not take one text."""
 

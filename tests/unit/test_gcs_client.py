@@ -10,11 +10,11 @@ from pathlib import Path
 import google.auth.exceptions
 import pytest
 
-from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_lack
+from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed
 from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.lean_http import Failed, FailureKind
-from reconcile.adapters.tokens import NoToken, lacks
+from reconcile.adapters.tokens import lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreUnavailable
 from tests.servers.gcs import GcsServer
 
@@ -40,9 +40,9 @@ def test_each_way_to_fail_is_an_error_of_ours(kind: FailureKind) -> None:
     ],
 )
 def test_what_is_raised_for_want_of_a_token_is_an_error_of_ours(foreign: Exception, kind: type[ReconcileError]) -> None:
-    with pytest.raises(NoToken) as caught, lacks():
+    with pytest.raises(Failed) as caught, lacks():
         raise foreign
-    ours = of_lack(caught.value, "gs://b")
+    ours = of_failed(caught.value, "gs://b")
     assert type(ours) is kind
     assert "gs://b" in ours.message
     assert ours.hint

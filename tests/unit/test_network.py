@@ -14,11 +14,12 @@ import pytest
 from reconcile.adapters.firestore.calls import Collected
 from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.gcs.failures import of_lack
+from reconcile.adapters.gcs.failures import of_failed
 from reconcile.adapters.gcs.store import GcsObjectStore
+from reconcile.adapters.lean_http import Failed
 from reconcile.adapters.network import grpc_advice, grpc_fault_of, masked
 from reconcile.adapters.retry import Traffic
-from reconcile.adapters.tokens import NoToken, Transport, lacks
+from reconcile.adapters.tokens import Transport, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, ReconcileError, StoreError, StoreUnavailable
 from tests.servers.listening import listening
 
@@ -311,9 +312,9 @@ def test_a_token_of_the_bucket_that_a_proxy_keeps_from_us_is_no_matter_of_the_lo
     plain: pytest.MonkeyPatch, dead: str
 ) -> None:
     plain.setenv("https_proxy", f"http://{dead}")
-    with pytest.raises(NoToken) as caught, lacks():
+    with pytest.raises(Failed) as caught, lacks():
         Transport(0.3)("https://oauth2.googleapis.com/token")
-    error = of_lack(caught.value, "gs://b")
+    error = of_failed(caught.value, "gs://b")
     assert f"the proxy http://{dead} of https_proxy cannot be reached" in error.message
 
 

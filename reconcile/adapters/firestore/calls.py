@@ -19,10 +19,10 @@ _SIMPLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class CallFailed(Portable, Exception):
     """A call that was answered with a status other than OK.
 
-    ``code`` is gRPC's name for the status, ``pause`` the seconds that the server asks to wait, and ``reasons`` the
-    machine-readable causes in the details of the status, such as ``SERVICE_DISABLED``. ``fault`` is a diagnosed fault
-    on the way to the server. ``unsent`` means that the request never left this machine, ``no_token`` that this was for
-    want of a token.
+    ``code`` is gRPC's name for the status, or NO_CREDENTIALS. ``pause`` is the seconds that the server asks to wait,
+    and ``reasons`` are the machine-readable causes in the details of the status, such as ``SERVICE_DISABLED``.
+    ``fault`` is a diagnosed fault on the way to the server. ``unsent`` means that the request never left this machine,
+    ``no_token`` that this was for want of a token.
     """
 
     def __init__(
@@ -60,10 +60,6 @@ class CallFailed(Portable, Exception):
         """Whether the call failed because no token could be obtained."""
         plugin = self.details.startswith("Getting metadata from plugin failed")
         return self._no_token or plugin or self.code == "UNAUTHENTICATED"
-
-
-class CredentialsMissing(Portable, Exception):
-    """Raised if no credentials can be found."""
 
 
 class Nonsense(Portable, Exception):

@@ -48,6 +48,8 @@ def error_of(
     if fault is not None:
         kind = AccessDenied if fault.kind in (Fault.REFUSED, Fault.SETTING) else StoreUnavailable
         return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
+    if failure.code == "NO_CREDENTIALS":
+        return AccessDenied(f"there are no credentials for {place}: {failure.details}", hint=LOGIN)
     if failure.no_credentials:
         return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=LOGIN)
     meaning = refusals.of_records(failure.reasons, failure.details)

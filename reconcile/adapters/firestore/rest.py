@@ -16,7 +16,6 @@ from reconcile.adapters.firestore.calls import (
     LONGEST,
     CallFailed,
     Collected,
-    CredentialsMissing,
     Nonsense,
     Span,
     field_path,
@@ -28,7 +27,7 @@ from reconcile.adapters.lean_http import Failed, FailureKind, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
 from reconcile.adapters.network import Fault, proxy_for
 from reconcile.adapters.retry import LONGEST_ASKED, seconds_asked
-from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp, NoToken, TokenProblem
+from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp
 from reconcile.core.moment import Moment
 from reconcile.core.rows import Document
 
@@ -51,6 +50,14 @@ _STATUS = {
     504: "DEADLINE_EXCEEDED",
 }
 """The meaning of an HTTP status that comes without one of Google's own."""
+_FAILED = {
+    FailureKind.SLOW: "DEADLINE_EXCEEDED",
+    FailureKind.NO_URL: "INVALID_ARGUMENT",
+    FailureKind.NO_CREDENTIALS: "NO_CREDENTIALS",
+    FailureKind.UNAUTHORIZED: "UNAUTHENTICATED",
+    FailureKind.UNREADABLE: "UNAUTHENTICATED",
+}
+"""The meaning of a request that got no answer; of all others, that the server is unavailable."""
 _CODES = frozenset({*_STATUS.values(), "UNKNOWN", "ALREADY_EXISTS", "OUT_OF_RANGE", "DATA_LOSS"})
 
 
@@ -130,8 +137,7 @@ class CollectionReader:
         With ``whole``, documents have all fields, otherwise none, only their names and update times. ``on_bytes`` is
         called with the size in bytes of each piece of the answer, decompressed.
 
-        Raises CallFailed, perhaps after some documents, Nonsense for documents that were not requested, and
-        CredentialsMissing.
+        Raises CallFailed, perhaps after some documents, and Nonsense for documents that were not requested.
         """
         query: dict[str, Any] = {
             "from": [{"collectionId": self._place.collection}],
@@ -167,7 +173,7 @@ class CollectionReader:
         """Yields each id once, in any order, with its document or None, as of the moment if that is known.
 
         ``fields`` limits the fields that are read; None means all. Raises CallFailed, perhaps after some answers,
-        Nonsense for documents that were not requested, and CredentialsMissing.
+        and Nonsense for documents that were not requested.
         """
         waiting = set(ids)
         asked: dict[str, Any] = {"documents": [self._place.prefix + name for name in ids]}
@@ -208,7 +214,7 @@ class CollectionReader:
             at.note(_moment_or_none(read_at))  # the last row's time: the rows before it read the same at that time
 
     def _ask(self, path: str, asked: Any, timeout: float) -> Reply:
-        """Sends a request and returns the reply to it. Raises CallFailed, Nonsense or CredentialsMissing."""
+        """Sends a request and returns the reply to it. Raises CallFailed or Nonsense."""
         body = _ENCODE.encode(asked)
         try:
             url = f"{self._server()}/v1/{quote(path, safe='/:()')}?prettyPrint=false"
@@ -218,12 +224,10 @@ class CollectionReader:
             content = answer.whole(timeout)
         except Failed as error:
             raise _broken(error) from error
-        except NoToken as error:
-            raise _without_token(error) from error
         raise self._refused(answer, content)
 
     def _server(self) -> str:
-        """Returns the server's address, which is looked up once. Raises NoToken."""
+        """Returns the server's address, which is looked up once. Raises Failed."""
         with self._lock:
             if not self._base and isinstance(self._http, AuthorizedHttp):
                 self._base = self._http.at_google("firestore").url
@@ -276,12 +280,11 @@ def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterat
 
 def _broken(error: Failed) -> CallFailed:
     """Returns the failed call that a failed request stands for."""
-    code = "DEADLINE_EXCEEDED" if error.how is FailureKind.SLOW else "UNAVAILABLE"
-    if error.how is FailureKind.NO_URL:
-        code = "INVALID_ARGUMENT"
-    if error.fault is not None and error.fault.kind is not Fault.PASSING:
-        code = "PERMISSION_DENIED"  # which a retry would not change
-    return CallFailed(code, error.why, fault=error.fault, unsent=not error.reached)
+    code = _FAILED.get(error.how, "UNAVAILABLE")
+    if error.fault is not None:  # the code says whether a retry may change it
+        code = "UNAVAILABLE" if error.fault.kind is Fault.PASSING else "PERMISSION_DENIED"
+    no_token = error.how in (FailureKind.UNAUTHORIZED, FailureKind.NO_TOKEN, FailureKind.UNREADABLE)
+    return CallFailed(code, error.why, fault=error.fault, unsent=not error.reached, no_token=no_token)
 
 
 def _refusal(error: _Error, status: int, pause: float) -> CallFailed:
@@ -298,13 +301,3 @@ def _seconds(delay: Any) -> float:
         return min(max(0.0, float(str(delay).removesuffix("s"))), LONGEST_ASKED) if delay else 0.0
     except ValueError:
         return 0.0
-
-
-def _without_token(error: NoToken) -> CallFailed | CredentialsMissing:
-    """Returns what the lack of a token means for a call."""
-    if error.lack is TokenProblem.MISSING:
-        return CredentialsMissing(error.why)
-    if error.fault is not None:
-        return _broken(Failed(FailureKind.SILENT, error.why, error.fault, reached=False))
-    code = "UNAVAILABLE" if error.lack is TokenProblem.PASSING else "UNAUTHENTICATED"
-    return CallFailed(code, error.why[:LONGEST], unsent=True, no_token=True)

@@ -14,11 +14,10 @@ from math import ceil
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from reconcile.adapters import room
-from reconcile.adapters.firestore.calls import CallFailed, Collected, CredentialsMissing, Nonsense
+from reconcile.adapters.firestore.calls import CallFailed, Collected, Nonsense
 from reconcile.adapters.firestore.failures import (
     ABOUT_THE_DOCUMENT,
     ABOUT_THE_MOMENT,
-    LOGIN,
     MAY_STILL_LAND,
     TRANSIENT,
     error_of,
@@ -33,7 +32,6 @@ from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
 from reconcile.core.closing import Closing
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem
 from reconcile.core.errors import (
-    AccessDenied,
     ConfigError,
     NotThere,
     PreconditionFailed,
@@ -222,8 +220,6 @@ class FirestoreRecordStore(Closing):
             failure = error
         except Nonsense as error:
             raise nonsense(self._place, str(error)) from error
-        except CredentialsMissing as error:
-            raise self._without_credentials(error) from error
         # A read that finds nothing is billed like one that finds a document.
         self._meter.read(max(1, len(collected)) if failure is None else len(collected))
         self._note_answer(failure)
@@ -239,9 +235,6 @@ class FirestoreRecordStore(Closing):
         if failure is None or failure.code not in TRANSIENT:
             self._traffic.answered()
 
-    def _without_credentials(self, error: CredentialsMissing) -> AccessDenied:
-        return AccessDenied(f"there are no credentials for {self._place}: {error}", hint=LOGIN)
-
     # -- writing ------------------------------------------------------------------------------------------------
 
     def _wire(self) -> CollectionWriter:
@@ -254,8 +247,8 @@ class FirestoreRecordStore(Closing):
                     raise StoreUnavailable(f"{self._place} cannot be asked: {lacking}", hint=room.HINT)
                 try:
                     self._writes = self._open_writes()
-                except CredentialsMissing as error:
-                    raise self._without_credentials(error) from error
+                except CallFailed as error:
+                    raise self._error(error) from error
             return self._writes
 
     def _write(self, document: str, fields: Mapping[str, Any], if_update_time: str | None) -> str:

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from reconcile.adapters.firestore.calls import LONGEST, CallFailed, Collected, CredentialsMissing, field_path
+from reconcile.adapters.firestore.calls import LONGEST, CallFailed, Collected, field_path
 from reconcile.adapters.firestore.messages import timestamp, token
 
 _OPTIONS = [
@@ -35,14 +35,14 @@ def connect(project: str, database: str, endpoint: str) -> Any:
     """Returns the transport to Google, or to an endpoint ``host:port`` unencrypted and without credentials.
 
     If the endpoint is empty, Google's client chooses: it finds the credentials and honours FIRESTORE_EMULATOR_HOST.
-    Raises CredentialsMissing.
+    Raises CallFailed if there are no credentials.
     """
     if endpoint:
         return FirestoreGrpcTransport(host=endpoint, channel=grpc.insecure_channel(endpoint, options=_OPTIONS))
     try:
         return firestore.Client(project=project, database=database)._firestore_api.transport
     except GoogleAuthError as error:
-        raise CredentialsMissing(str(error)) from error
+        raise CallFailed("NO_CREDENTIALS", str(error), unsent=True) from error
 
 
 class CollectionWriter:

@@ -9,11 +9,12 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from reconcile.adapters.gcs.answers import decode
-from reconcile.adapters.gcs.failures import of_lack
+from reconcile.adapters.gcs.failures import of_failed
 from reconcile.adapters.gcs.http import GcsClient
+from reconcile.adapters.lean_http import Failed
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Traffic
-from reconcile.adapters.tokens import NoToken, lacks
+from reconcile.adapters.tokens import lacks
 from reconcile.core.errors import StoreError
 from reconcile.core.names import BucketRoot
 
@@ -80,8 +81,8 @@ class GcsCheckup:
         try:
             with lacks():
                 credentials, project = google.auth.default()
-        except NoToken as error:
-            raise of_lack(error, str(self._root)) from error
+        except Failed as error:
+            raise of_failed(error, str(self._root)) from error
         account = getattr(credentials, "service_account_email", None) or getattr(credentials, "account", None)
         kind = {
             "google.oauth2.service_account": "a service account's key",

@@ -10,7 +10,6 @@ from reconcile.adapters import network, refusals
 from reconcile.adapters.lean_http import Failed, FailureKind, Reply
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience, seconds_asked
-from reconcile.adapters.tokens import NoToken, TokenProblem
 from reconcile.core.errors import AccessDenied, ConfigError, StoreError, StoreUnavailable
 
 _TOO_MANY_REQUESTS = 429
@@ -118,17 +117,10 @@ def of_failed(error: Failed, where: str, url: str = GOOGLE) -> StoreError | Conf
         case FailureKind.SILENT | FailureKind.SLOW:
             doubt = Doubt.LOST if error.reached else Doubt.NONE
             return Transient(f"{where} does not answer: {error.why}", hint=again, doubt=doubt, reached=error.reached)
-
-
-def of_lack(error: NoToken, where: str) -> StoreError | ConfigError:
-    """Returns our error for a request that could not get a token."""
-    if error.fault is not None:
-        return of_the_way(error.fault, where)
-    match error.lack:
-        case TokenProblem.MISSING | TokenProblem.REFUSED:
+        case FailureKind.NO_CREDENTIALS | FailureKind.UNAUTHORIZED:
             return AccessDenied(f"there are no valid credentials for {where}: {error.why}", hint=refusals.LOGIN)
-        case TokenProblem.PASSING:
+        case FailureKind.NO_TOKEN:
             message = f"no credentials could be fetched for {where}: {error.why}"
             return Transient(message, hint=network.AGAIN, reached=False)
-        case TokenProblem.UNREADABLE:
+        case FailureKind.UNREADABLE:
             return StoreUnavailable(f"{where} could not be asked: {error.why}", hint=network.AGAIN)

@@ -11,12 +11,12 @@ from typing import NoReturn, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from reconcile.adapters import network, refusals
-from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_lack, of_status, of_the_way, retrying
+from reconcile.adapters.gcs.failures import Doubt, Transient, of_failed, of_status, of_the_way, retrying
 from reconcile.adapters.lean_http import Failed, Http, Reply, Streamed
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import Patience, Traffic
-from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp, NoToken
+from reconcile.adapters.tokens import UNIVERSE, AuthorizedHttp
 from reconcile.core.errors import (
     AccessDenied,
     ConfigError,
@@ -126,22 +126,20 @@ class GcsClient:
         never of the whole body, so that a slow line can send any size. The wait for an answer to a streamed body is
         three times as long, because GCS assembles a large object first.
         """
-        self._check()
-        shut = self.traffic.enter()
-        if shut:
-            hint = "run again later"
-            raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
-        sent = {"Accept-Encoding": "gzip", **(headers or {})}
-        url = self._url(path, query)
-        patience = self.traffic.deadline * (1 if data is None or isinstance(data, bytes) else 3)
         try:
+            self._check()
+            shut = self.traffic.enter()
+            if shut:
+                hint = "run again later"
+                raise Transient(f"{self.where} asked to be left alone for {ceil(shut)} s", hint=hint, pause=shut)
+            sent = {"Accept-Encoding": "gzip", **(headers or {})}
+            url = self._url(path, query)
+            patience = self.traffic.deadline * (1 if data is None or isinstance(data, bytes) else 3)
             answer = self._http.ask(method, url, sent, data, patience=patience, stream=stream)
             if answer.status_code not in accept:
                 self._refuse(answer, answer.whole(self.traffic.deadline), missing, about)
         except Failed as error:
             raise of_failed(error, self.where, self._base) from (None if "://" in path else error)
-        except NoToken as error:
-            raise of_lack(error, self.where) from error
         self.traffic.answered()
         return answer
 
@@ -153,7 +151,7 @@ class GcsClient:
         return url
 
     def _check(self) -> None:
-        """Chooses the server before the first request. Raises ConfigError for one that must not be used."""
+        """Chooses the server before the first request. Raises ConfigError for one that must not be used, and Failed."""
         with self._lock:
             if self._checked:
                 return
@@ -164,10 +162,7 @@ class GcsClient:
             if isinstance(self._http, AuthorizedHttp):
                 # The environment may also name a server, and that server would get the token.
                 checked_endpoint(self._base)
-                try:
-                    server = self._http.at_google("storage")
-                except NoToken as error:
-                    raise of_lack(error, self.where) from error
+                server = self._http.at_google("storage")
                 if server.universe != UNIVERSE:
                     raise ConfigError(
                         f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",

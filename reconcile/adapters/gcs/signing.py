@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from reconcile.adapters import refusals, room
-from reconcile.adapters.gcs.failures import of_lack
+from reconcile.adapters.gcs.failures import of_failed
 from reconcile.adapters.gcs.http import checked_endpoint
-from reconcile.adapters.tokens import NoToken, Transport, default_credentials, lacks
+from reconcile.adapters.lean_http import Failed
+from reconcile.adapters.tokens import Transport, default_credentials, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
 from reconcile.ports import LONGEST_URL
@@ -84,7 +85,7 @@ class Signer:
                     query_parameters=self._query,
                     credentials=signing,
                 )
-        except NoToken as error:
+        except Failed as error:
             raise self._refused(error) from error
         return url
 
@@ -149,13 +150,13 @@ class Signer:
 
         return _signing(str(account), sign)
 
-    def _refused(self, error: NoToken) -> StoreError | ConfigError:
+    def _refused(self, error: Failed) -> StoreError | ConfigError:
         from google.auth.exceptions import TransportError
 
         said = str(error.__cause__)
         is_transport = isinstance(error.__cause__, TransportError)
         if not is_transport or not any(word in said for word in ("signBlob", "sign_bytes")):
-            return of_lack(error, str(self._root))
+            return of_failed(error, str(self._root))
         if any(word in said for word in _REFUSALS):
             meaning = None if "has not been used in project" in said else refusals.of_signing(said)
             return AccessDenied(
