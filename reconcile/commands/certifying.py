@@ -23,7 +23,6 @@ from reconcile.core.proof import (
     Verification,
     holds,
     named_by,
-    proved,
 )
 from reconcile.core.rows import RemoteObject, World
 from reconcile.pipeline.roster import Roster
@@ -90,8 +89,7 @@ def certify(
         verdict = verdicts[reference.key]
         said = tuple(complain(reference) for complain in verdict.complaints)
         problems[reference.char_id] += said
-        line = proved(reference, verdict.found, verdict.checked, verdict.against, ok=holds(said))
-        lines[reference.char_id].append(line)
+        lines[reference.char_id].append(_proved(reference, verdict, ok=holds(said)))
     everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
     refs = [line for listed in lines.values() for line in listed]
     common: dict[str, Any] = {
@@ -131,3 +129,23 @@ def certify(
         for document in certified
     )
     return Proof(verification, certificates)
+
+
+def _proved(reference: Reference, verdict: Examined, *, ok: bool) -> Proved:
+    slot, found = reference.slot, verdict.found
+    return Proved(
+        entry=slot.entry,
+        field=slot.field,
+        position=slot.position,
+        item=slot.item,
+        world=reference.world,
+        uri=reference.uri,
+        ok=ok,
+        size=None if found is None else found.size,
+        crc32c=None if found is None else found.crc32c,
+        generation=None if found is None else found.generation,
+        content_type=None if found is None else found.content_type,
+        checked=verdict.checked,
+        against=verdict.against,
+        at=slot.at or msgspec.UNSET,
+    )

@@ -19,7 +19,7 @@ from reconcile.core.findings import PATH_WITHIN, make
 from reconcile.core.names import is_unicode
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
-from reconcile.core.rows import Candidate, Document, RemoteObject, Slot, World
+from reconcile.core.rows import Candidate, Document, Slot, World
 from reconcile.core.stages.elsewhere import held_in, is_alien, is_ours
 from reconcile.core.stages.explode import all_texts, explode, repairs_in
 from reconcile.core.stages.record import malformed
@@ -221,33 +221,6 @@ def _against(
     ours = any(target.sure for target in found.targets) or bool(candidates)
     alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
     return say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
-
-
-def proved(
-    reference: Reference,
-    found: RemoteObject | None,
-    checked: tuple[ProofMethod, ...],
-    against: Against | None,
-    *,
-    ok: bool,
-) -> Proved:
-    slot = reference.slot
-    return Proved(
-        entry=slot.entry,
-        field=slot.field,
-        position=slot.position,
-        item=slot.item,
-        world=reference.world,
-        uri=reference.uri,
-        ok=ok,
-        size=None if found is None else found.size,
-        crc32c=None if found is None else found.crc32c,
-        generation=None if found is None else found.generation,
-        content_type=None if found is None else found.content_type,
-        checked=checked,
-        against=against,
-        at=slot.at or msgspec.UNSET,
-    )
 
 
 _PLAIN = re.compile(r"[a-z0-9_-]+")
