@@ -86,7 +86,7 @@ class Spill(Closing):
 
 
 class _Held:
-    """Items in memory, sorted by their first part, a text."""
+    """Items in memory, and the bytes that they use there."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -100,7 +100,7 @@ class _Held:
         return self._spill.held > self._spill.limit
 
     def _sorted(self) -> list[Any]:
-        """Returns all items in order; those with the same first part stay in the order in which they came."""
+        """Returns all items in order of their first part, a text; equal ones stay in the order in which they came."""
         items, self._items = self._items, []
         items.sort(key=itemgetter(0))
         return items
@@ -267,28 +267,23 @@ def _merged(runs: Sequence[SortedRows]) -> Iterator[list[Flat]]:
         yield sorted(chain.from_iterable(found), key=itemgetter(0))
 
 
-class DocumentSpool:
+class DocumentSpool(_Held):
     """Documents that can be read more than once, in the order in which they came: all, or some by id.
 
     Raises SpillError.
     """
 
     def __init__(self, spill: Spill, documents: Iterable[Document] = ()) -> None:
-        self._documents: list[Document] = []
+        super().__init__(spill)
         self._run: list[Block] = []
         self._file: SpillFile | None = None
-        held = 0
         coming = iter(documents)
         for each in coming:
-            self._documents.append(each)
-            size = _UNPACKED * len(packed(Stream.RECORD, each))
-            held += size
-            spill.held += size
-            if spill.held > spill.limit:
+            if self._hold(each, _UNPACKED * len(packed(Stream.RECORD, each))):
                 self._file = spill.file()
-                self._write(self._file, self._documents)
-                self._documents.clear()
-                spill.held -= held
+                self._write(self._file, self._items)
+                self._items.clear()
+                self._weigh(-self._held)
                 self._write(self._file, coming)
 
     def _write(self, file: SpillFile, documents: Iterable[Document]) -> None:
@@ -311,7 +306,7 @@ class DocumentSpool:
         if self._file is not None:
             for block in _blocks(self._file, self._run):
                 yield from (unpacked(data)[1] for document, data in block if is_wanted(document))
-        yield from (each for each in self._documents if is_wanted(each.id))
+        yield from (each for each in self._items if is_wanted(each.id))
 
 
 def _append(file: SpillFile, values: list[Any]) -> Block:
