@@ -16,7 +16,7 @@ from reconcile.adapters.local import wire
 from reconcile.adapters.local.names import Prefixes
 from reconcile.adapters.local.seen import Row
 from reconcile.adapters.local.walking import Walk
-from reconcile.adapters.state.known import known_hashes
+from reconcile.adapters.state.tables import known_hashes
 from reconcile.adapters.system import current
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection

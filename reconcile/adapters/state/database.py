@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from reconcile.adapters.files import remove, replace
 from reconcile.adapters.state.folder import StateFolder
-from reconcile.adapters.state.tables import Column, are_right
+from reconcile.adapters.state.tables import BUSY_SECONDS, Column, are_right
 from reconcile.core.portable import Portable
 
 DATABASE = "state.db"
@@ -20,7 +20,6 @@ BESIDE = ("-journal", "-wal", "-shm")
 _APPLICATION_ID = 0x5265636F  # "Reco", which distinguishes our file from other SQLite databases
 _VERSION = 2
 _FIRST_VERSION = 1
-_BUSY_SECONDS = 2.0
 
 _HASHES = """
 CREATE TABLE IF NOT EXISTS hashes (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER, ctime_ns INTEGER,
@@ -149,7 +148,7 @@ def _open_database(folder: StateFolder, layout: Layout) -> sqlite3.Connection:
     # The mode is set at creation: SQLite gives its journal the mode of the database.
     with contextlib.suppress(FileExistsError):
         os.close(folder.create(layout.name))
-    db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
         _prepare(db, layout)
     except BaseException:
