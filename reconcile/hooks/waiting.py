@@ -78,10 +78,10 @@ def _answer(handover: Handover, options: HookOptions) -> Answer:
         return _attempted(handover, options)
     except UsageError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 the caller tells whatever it is
         ours = as_ours(error)
         ours.hint = hint
-        raise ours from error
+        return {}, {handover.first: ours}
 
 
 def _attempted(handover: Handover, options: HookOptions) -> Answer:

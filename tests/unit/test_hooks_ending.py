@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from reconcile.adapters.state.outbox import Outbox
 from reconcile.config.environment import RULES
 from tests.kit.workflows import BASE, Studio
 
@@ -93,6 +94,12 @@ def test_a_call_at_the_end_of_the_program_is_noted_where_the_cloud_is_away(studi
     assert "was not uploaded" in said
     studio.mend()
     assert [(note.path, note.char_id) for note in studio.notes()] == [("remixes/shared/x/REMIX_1.mp4", "rem")]
+
+
+def test_why_another_process_did_not_hand_a_file_over_is_told(studio: Studio) -> None:
+    Outbox(studio.folder).failed()
+    assert "the cloud failed a moment ago (it waits in the outbox" in run(studio, before="no thread")[1]
+    assert [note.path for note in studio.notes()] == ["remixes/shared/x/REMIX_1.mp4"]
 
 
 @pytest.mark.parametrize("on_error", ["raise", "queue"])
