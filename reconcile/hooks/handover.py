@@ -25,7 +25,7 @@ from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
 from reconcile.core.rows import KeyFacts
-from reconcile.core.rules import AssetMap, AssetRule, Ownership, Reading
+from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER
 from reconcile.pipeline.executor import execute
@@ -57,13 +57,16 @@ class Handover:
     """A call, read by the rules of its project.
 
     ``notes`` has the note of each file that a run could take, by the name that the call gave it, and ``refused`` why a
-    run could not take the others; those of an upsert are ignored. Making a Handover asks no store.
+    run could not take the others; those of an upsert are ignored. ``title`` is the key of the upserted map, empty if it
+    has none, and ``first`` the name in messages of what is handed over: its first file. Making a Handover asks no
+    store.
     """
 
     def __init__(self, call: Call, settings: Settings) -> None:
         self.call = call
         self.settings = settings
         self.outbox = Outbox(settings.project)
+        self.title = (call.asset or {}).get(settings.entry_key, "")
         self.notes: dict[str, Note] = {}
         self.refused = dict(call.wrong)
         for name in call.files:
@@ -72,16 +75,7 @@ class Handover:
             except ReconcileError as error:
                 if not call.is_upsert:
                     self.refused[name] = error
-
-    @property
-    def first(self) -> str:
-        """The name in messages of what is handed over: its first file."""
-        return next(iter(self.notes), f"what belongs to {self.call.char_id}")
-
-    @property
-    def title(self) -> str:
-        """The key of the upserted map; empty if it has none."""
-        return (self.call.asset or {}).get(self.settings.entry_key, "")
+        self.first = next(iter(self.notes), f"what belongs to {call.char_id}")
 
     def _note_of(self, name: str) -> Note:
         call, rules, key = self.call, self.settings.asset_map, self.settings.entry_key
@@ -160,16 +154,11 @@ def below_root(folder: Path, file: str) -> str:
         raise UsageError(f"{file} is a folder", hint="return the files in it")
     if not os.path.exists(system.extended(full)):
         raise SourceError(f"{file} is not there", hint="return the path of a file that was written")
-    root = os.path.abspath(folder)
     # A link above the root is followed; one below it is left to the walk.
     real = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
-    for base, name in ((root, full), (os.path.realpath(root), real)):
-        try:
-            parts = Path(os.path.relpath(name, base)).parts
-        except ValueError:  # on another drive
-            continue
-        if parts and parts[0] != os.pardir:
-            path = as_text("/".join(parts))
+    for base, name in ((os.path.abspath(folder), full), (os.path.realpath(folder), real)):
+        if Path(base) in Path(name).parents:
+            path = as_text(Path(name).relative_to(base).as_posix())
             if is_unicode(path):
                 return path
             raise UsageError(f"the name of {path!r} is not UTF-8", hint="rename the file")
@@ -200,18 +189,16 @@ def _other_type(note: Note, rule: AssetRule, reading: Reading) -> UsageError:
 def _contradicted(rules: AssetMap, note: Note, known: frozenset[str]) -> UsageError | None:
     """Returns the error if the call contradicts the rules, by which the path names another known character or has
     another type; else None."""
-    plain, reading = AssetMap(rules.rules).read(note.path, known), rules.read(note.path, known)
-    is_named = plain is not None and plain.ownership in (Ownership.KNOWN, Ownership.AMBIGUOUS)
-    if plain is not None and is_named and note.char_id is not None and not spelling(note.char_id, plain.characters):
-        owners = " or ".join(plain.characters)
+    reading, rule = rules.read(note.path, known), rules.rule(note.asset_type or "")
+    if reading is None:
+        return None
+    if reading.characters and note.char_id is not None and not spelling(note.char_id, reading.characters):
+        owners = " or ".join(reading.characters)
         return UsageError(
             f"by its name {note.path} is {owners}'s, and the call was for {note.char_id}",
             hint="put the character's own id into the file's name, or say whose it is with char_id=",
         )
-    rule = rules.rule(note.asset_type or "")
-    if rule is None or reading is None or reading.rule.type == rule.type:
-        return None
-    return _other_type(note, rule, reading)
+    return None if rule is None or reading.rule.type == rule.type else _other_type(note, rule, reading)
 
 
 def _scope(readings: Sequence[Reading | None], owner: str | None) -> Scope:
@@ -249,7 +236,7 @@ def _why_missing(path: str, key: str, project: OpenProject, seen: Survey, report
 
 def _is_same(facts: KeyFacts) -> bool:
     local, remote = facts.local, facts.remote
-    if local is None or remote is None or local.crc32c is None:
+    if local is None or remote is None:
         return False
     return compare_object(local.size, local.crc32c, remote, facts.agreed) is Comparison.SAME
 
