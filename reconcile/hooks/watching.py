@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from functools import partial
 
 from reconcile.adapters.workers import joined
 from reconcile.commands.watch import WatchOptions, watch
+from reconcile.config.settings import Settings
 from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.watch_report import WatchEvent
@@ -24,17 +26,16 @@ class Watching(Closing):
         """Starts the watcher. Raises UsageError if the folder is not the local root of a project, and ConfigError."""
         folder = os.fspath(path)
         # Passed like a file, so that the search for a project begins with the folder above it.
-        self._project = ClosedProject(settings_of(None, [folder]))
-        self._auto_upload = auto_upload
-        root = self._project.settings.root
-        if os.path.realpath(folder) != os.path.realpath(root):
+        settings = settings_of(None, [folder])
+        if os.path.realpath(folder) != os.path.realpath(settings.root):
             raise UsageError(
-                f"{folder} is not the local root of the project {self._project.settings.project}, which is {root}",
+                f"{folder} is not the local root of the project {settings.project}, which is {settings.root}",
                 hint="watch that folder, or set root under [local] in the rules file",
             )
         self._stop = threading.Event()
         self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._run, name="reconcile-watch", daemon=True)
+        arguments = (settings, WatchOptions(apply=auto_upload))
+        self._thread = threading.Thread(target=self._run, args=arguments, name="reconcile-watch", daemon=True)
         self._thread.start()
 
     @property
@@ -52,19 +53,13 @@ class Watching(Closing):
         """Stops the watcher, and waits until it has ended."""
         self.stop()
 
-    def _run(self) -> None:
-        folder = self._project.settings.project
+    def _run(self, settings: Settings, options: WatchOptions) -> None:
+        project, reopen = ClosedProject(settings), partial(ClosedProject.open, settings.project)
         try:
-            watch(
-                self._project,
-                WatchOptions(apply=self._auto_upload),
-                listener=_log,
-                stop=self._stop,
-                reopen=lambda: ClosedProject.open(folder),
-            )
+            watch(project, options, listener=_log, stop=self._stop, reopen=reopen)
         except Exception as error:  # noqa: BLE001 a thread has no caller to raise it to
             self.error = error
-            logging.getLogger(LOGGER).error("the watcher of %s ended: %s", self._project.settings.root, error)
+            logging.getLogger(LOGGER).error("the watcher of %s ended: %s", settings.root, error)
 
 
 def _log(event: WatchEvent) -> None:
