@@ -14,8 +14,6 @@ from reconcile.core.errors import ReconcileError, UsageError
 from reconcile.core.pattern import CHAR_ID
 from reconcile.hooks.errors import LOGGER
 
-CharacterOf: TypeAlias = Callable[[Mapping[str, Any]], str | None]
-
 Answer: TypeAlias = tuple[dict[str, str], dict[str, ReconcileError]]
 """The result of a call, by the names that the call gave the files: the URIs of those that are in the cloud, and why the
 others are not, or why their record is not in step."""
@@ -61,7 +59,9 @@ def arguments(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     return out
 
 
-def character(given: Mapping[str, Any], chosen: CharacterOf | None, function: str) -> str | None:
+def character(
+    given: Mapping[str, Any], chosen: Callable[[Mapping[str, Any]], str | None] | None, function: str
+) -> str | None:
     """Returns the character that the call is about, or None if it does not say. Raises UsageError."""
     found = given.get(CHAR_ID) if chosen is None else chosen(given)
     if found is None or (isinstance(found, str) and found.strip()):

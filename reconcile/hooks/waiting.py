@@ -76,11 +76,9 @@ def _answer(handover: Handover, options: HookOptions) -> Answer:
         if hint == _WAITS and outbox.failed_within(options.rest):
             raise StoreUnavailable("the cloud failed a moment ago")
         return _attempted(handover, options)
-    except UsageError:
-        raise
     except Exception as error:  # noqa: BLE001 the caller tells whatever it is
         ours = as_ours(error)
-        ours.hint = hint
+        ours.hint = ours.hint if isinstance(ours, UsageError) else hint
         return {}, {handover.first: ours}
 
 

@@ -112,11 +112,10 @@ class Wrapper:
     def __repr__(self) -> str:
         return f"<{self.__qualname__}, decorated by reconcile>"
 
-    def __copy__(self) -> Self:
+    def __copy__(self, _memo: Any = None) -> Self:
         return self
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
+    __deepcopy__ = __copy__
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickles its function and its options; if one of them cannot be pickled, the name under which it is found."""

@@ -15,12 +15,13 @@ import pytest
 
 from reconcile import Project, apply, plan
 from reconcile.adapters.state.outbox import Outbox
+from reconcile.config.environment import RULES
 from reconcile.core.errors import LockHeld, ReconcileError
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs
 from reconcile.hooks.errors import UPLOADING, HookOptions
 from reconcile.hooks.wrapping import Wrapper
-from tests.kit.workflows import BASE, Studio, queueing
+from tests.kit.workflows import BASE, Studio, about, queueing
 
 # -- what to do where the cloud does not do its part --
 
@@ -114,6 +115,16 @@ def test_a_call_that_the_rules_contradict_is_not_queued(studio: Studio, caplog: 
     assert wrong() == (str(studio.folder / "output/dances/dance_rem_1.mp4"), None)
     assert studio.notes() == ()
     assert "the decorator says" in caplog.text
+
+
+def test_a_file_that_no_run_would_take_is_not_queued(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
+    rules = studio.folder / RULES
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(text.replace('ignore = ["*.tmp"', 'ignore = ["*nobody*", "*.tmp"'), encoding="utf-8")
+    made = studio.make("dances/dance_nobody_1.mp4")
+    assert queueing()(about(lambda: made))("nobody") == (made, None)
+    assert studio.notes() == ()
+    assert "names the character 'nobody' (`reconcile status --by character` lists them)" in caplog.text
 
 
 def test_an_outbox_that_cannot_be_written_loses_nothing(studio: Studio, caplog: pytest.LogCaptureFixture) -> None:
