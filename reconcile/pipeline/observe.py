@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, nullcontext
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -170,9 +170,12 @@ class Observations:
             SortedRows(iter(lambda: list(itertools.islice(references, ASKED_TOGETHER)), [])),
             SortedRows(shortcut.asked()),
         )
-        remembered = _InOrder(self._worlds.agreed.all())
+        agreed = self._worlds.agreed.all()
+        pages = iter(lambda: list(itertools.islice(agreed, STATES_TOGETHER)), [])
+        remembered = SortedRows([(each.key, each) for each in page] for page in pages)
         for local, listed, others, asked in ranges(listings):
-            states = remembered.of({row[0] for row in (*local, *listed)})
+            keys = {row[0] for row in (*local, *listed)}
+            states = {key: state for key, state in remembered.upto(max(keys, default="")) if key in keys}
             skipped = shortcut.skipped(local, listed, states, others, asked)
             if skipped:
                 self._listener(Advanced(Phase.LISTING, len(skipped)))
@@ -262,15 +265,3 @@ def first_of(files: Iterable[LocalFile]) -> LocalFile:
     """Returns the file of a key; of several the first, as the twin of another, because none of them can be uploaded."""
     first, *others = sorted(files, key=attrgetter("path"))
     return msgspec.structs.replace(first, twin=others[0].path) if others else first
-
-
-class _InOrder:
-    """Remembered states that are requested in the order of their keys."""
-
-    def __init__(self, states: Iterator[Agreed]) -> None:
-        pages = iter(lambda: list(itertools.islice(states, STATES_TOGETHER)), [])
-        self._states = SortedRows([(each.key, each) for each in page] for page in pages)
-
-    def of(self, keys: Collection[str]) -> dict[str, Agreed]:
-        """Returns the states of these keys, all of which come after those that were requested before."""
-        return {key: state for key, state in self._states.upto(max(keys, default="")) if key in keys}
