@@ -53,7 +53,6 @@ from reconcile.pipeline.record_writes import Creations, Editor, merge, merge_man
 from reconcile.pipeline.reducers import kept_versions
 from reconcile.project import OpenProject
 
-_DONE = (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
 T = TypeVar("T", SetField, RewriteLocalDb)
@@ -244,7 +243,7 @@ class _Run:
         arrived = None if key is None else self._objects.of(key)
         copied = key is not None and self._objects.is_copied(key)
         self._account.ended(change, outcome, None if arrived is None else arrived.generation, copied=copied)
-        if outcome.outcome in _DONE:
+        if outcome.is_done:
             self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
 
@@ -309,7 +308,7 @@ class _Run:
     def _write_record(self, changes: Sequence[CreateRecord | SetField]) -> list[Outcome]:
         creations = [self._create(change) for change in changes if isinstance(change, CreateRecord)]
         fields = [change for change in changes if isinstance(change, SetField)]
-        if all(each.outcome in _DONE for each in creations):
+        if all(each.is_done for each in creations):
             return creations + self._set_fields(fields)
         missing = Problem(NotThere.code, "the record was not made")
         return creations + [Outcome.of(each, OutcomeKind.BLOCKED, missing) for each in fields]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconcile.core.changes import CreateRecord, FieldChange, document_id
 from reconcile.core.derived import is_derived
@@ -16,8 +15,11 @@ from reconcile.core.journal import Touched
 from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, OutcomeKind, Problem
 from reconcile.core.rows import Document
-from reconcile.ports import RecordReader, RecordStore
+from reconcile.ports import RecordStore
 from reconcile.project import OpenProject
+
+if TYPE_CHECKING:
+    from reconcile.adapters.jsondb.store import JsonDatabase
 
 ATTEMPTS = 8
 _GONE = Problem(NotThere.code, "the record is gone")
@@ -26,20 +28,18 @@ _BUSY = Problem(
 )
 _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the plan saw", "plan again")
 
+_OUTCOMES: dict[Verdict, tuple[OutcomeKind, Problem | None]] = {
+    Verdict.SET: (OutcomeKind.APPLIED, None),
+    Verdict.ALREADY: (OutcomeKind.ALREADY, None),
+    Verdict.STALE: (OutcomeKind.STALE, _MOVED),
+}
+
 Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
 """Makes the changes of one record to its fields, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
 """Called before each write with the record and the fields to be written; raises if they must not be written."""
 Wait: TypeAlias = Callable[[float], None]
 """Sleeps, in seconds, between two attempts."""
-
-
-class BatchStore(RecordReader, Protocol):
-    """A store that writes several documents at once."""
-
-    def update_many(self, changes: Mapping[str, tuple[Mapping[str, Any], str]]) -> dict[str, str | StoreError]:
-        """Sets top-level fields of several documents, ``{id: (fields, if_update_time)}``. Returns for each the new
-        update time, or why it was not written."""
 
 
 class Creations:
@@ -97,7 +97,7 @@ def merge(
     changes: Sequence[FieldChange],
     editor: Editor,
     noting: Noting,
-    wait: Wait = time.sleep,
+    wait: Wait,
 ) -> list[Outcome]:
     """Makes the changes of one record in one write. If somebody else has written it meanwhile, reads and writes again.
 
@@ -128,16 +128,16 @@ def merge(
         except Uncertain as error:
             lost = error
         else:
-            return list(_verdicts(changes, edited))
+            return _verdicts(changes, edited)
     return _all(changes, OutcomeKind.FAILED, _BUSY)
 
 
 def merge_many(
-    store: BatchStore,
+    store: JsonDatabase,
     documents: Mapping[str, Sequence[FieldChange]],
     editors: Mapping[str, Editor],
     noting: Noting,
-    wait: Wait = time.sleep,
+    wait: Wait,
 ) -> list[Outcome]:
     """Makes the changes of many documents in one write, as ``merge`` does for one. Raises what the store and ``noting``
     raise if nothing was written."""
@@ -171,18 +171,11 @@ def _settle(
         return None
     if isinstance(written, ReconcileError):
         return _all(changes, OutcomeKind.FAILED, Problem.of(written))
-    return list(_verdicts(changes, edited))
+    return _verdicts(changes, edited)
 
 
-def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> Iterator[Outcome]:
-    for change, verdict in zip(changes, edited.verdicts, strict=True):
-        match verdict:
-            case Verdict.SET:
-                yield Outcome.of(change, OutcomeKind.APPLIED)
-            case Verdict.ALREADY:
-                yield Outcome.of(change, OutcomeKind.ALREADY)
-            case Verdict.STALE:
-                yield Outcome.of(change, OutcomeKind.STALE, _MOVED)
+def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> list[Outcome]:
+    return [Outcome.of(change, *_OUTCOMES[found]) for change, found in zip(changes, edited.verdicts, strict=True)]
 
 
 def _all(changes: Sequence[FieldChange], kind: OutcomeKind, problem: Problem) -> list[Outcome]:
