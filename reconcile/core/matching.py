@@ -22,20 +22,20 @@ _END = r"(?=/|\Z)"
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of a folder or file name: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …)."""
+    """A piece of a template: literal text, or a capture (``name``; unnamed ones are ``*0``, ``*1``, …, and ``**0``,
+    ``**1``, … for folders)."""
 
     text: str = ""
     name: str | None = None
 
 
-class Folders(msgspec.Struct, frozen=True):
-    """A ``**`` in a template, with its name: ``**0``, ``**1``, …"""
-
-    name: str
-
-
-Part: TypeAlias = tuple[Token, ...] | Folders
+Part: TypeAlias = tuple[Token, ...]
 """One folder or file name of a template, or any number of folders."""
+
+
+def folders_of(part: Part) -> str | None:
+    """Returns the name of the ``**`` that a part of a template is; None for a folder or file name."""
+    return part[0].name if part and (part[0].name or "").startswith("**") else None
 
 
 class Matcher:
@@ -83,7 +83,7 @@ class Matcher:
         whole = (Token(name=name),)
         for parts, known in ((self._parts, names), (self._parts[::-1], names[::-1])):
             for part, text in zip(parts, known, strict=False):
-                if isinstance(part, Folders):
+                if folders_of(part) is not None:
                     break
                 if part == whole:
                     return [text]
@@ -100,17 +100,18 @@ class Matcher:
         out = "".join(f"(?P<{self._groups[name]}>[^/]+)/" for name in given)
         slash = close = ""
         for part in reversed(self._parts):
-            if not isinstance(part, Folders):
+            folders = folders_of(part)
+            if folders is None:
                 out += slash + self._name(part, given)
                 slash = "/"
-            elif part.name in self._fixed:
-                out += re.escape(self._fixed[part.name][::-1])
+            elif folders in self._fixed:
+                out += re.escape(self._fixed[folders][::-1])
             else:
-                out += f"{close}(?>(?P<{self._groups[part.name]}>(?:/[^/]+)*?)"
+                out += f"{close}(?>(?P<{self._groups[folders]}>(?:/[^/]+)*?)"
                 close = ")"
         return out + r"\Z" + close
 
-    def _name(self, part: tuple[Token, ...], given: Sequence[str]) -> str:
+    def _name(self, part: Part, given: Sequence[str]) -> str:
         """Returns the expression of one reversed name: each capture is in an atomic group with the text up to the
         next."""
         pieces = [""]
@@ -131,8 +132,4 @@ class Matcher:
 
 def names_of(parts: Sequence[Part]) -> Iterator[str]:
     """Yields the captures of these parts in order, with repetitions."""
-    for part in parts:
-        if isinstance(part, Folders):
-            yield part.name
-        else:
-            yield from (token.name for token in part if token.name is not None)
+    return (token.name for part in parts for token in part if token.name is not None)

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 
-from reconcile.core.matching import Folders, Matcher, Part, Token, names_of
+from reconcile.core.matching import Matcher, Part, Token, folders_of, names_of
 from reconcile.core.names import nfc
 from reconcile.core.portable import Portable
 
@@ -51,7 +51,7 @@ class Template:
 
     @property
     def literals(self) -> set[str]:
-        return {token.text for part in self.parts for token in self._tokens(part)}
+        return {token.text for part in self.parts for token in part}
 
     @cached_property
     def literal_prefix(self) -> str:
@@ -170,18 +170,13 @@ class Template:
     def is_whole_name(self, name: str) -> bool:
         """Whether ``{name}`` is a whole folder name, or a whole file name without its extension: the name says the
         id."""
-        last = self._tokens(self.parts[-1])
+        last = self.parts[-1]
         ending = len(last) == 2 and last[0].name == name and last[1].name is None and last[1].text.startswith(".")
         return ending or any(part == (Token(name=name),) for part in self.parts)
 
-    @staticmethod
-    def _tokens(part: Part) -> tuple[Token, ...]:
-        return () if isinstance(part, Folders) else part
-
     def _neighbours(self) -> Iterator[tuple[Token, Token]]:
         """Yields the adjacent pairs of tokens in a folder or file name."""
-        for part in map(self._tokens, self.parts):
-            yield from itertools.pairwise(part)
+        return itertools.chain.from_iterable(map(itertools.pairwise, self.parts))
 
     def _starts(self, path: str) -> Iterator[int]:
         first = len(self.literal_prefix)
@@ -196,7 +191,7 @@ class Template:
         """The tokens of all parts with the separators. A ``**`` contains the ``/`` of its folders."""
         line: list[Token] = []
         for part in self.parts:
-            line += (Token(name=part.name),) if isinstance(part, Folders) else (*part, Token(text="/"))
+            line += part if folders_of(part) is not None else (*part, Token(text="/"))
         return tuple(line[:-1])
 
     @cached_property
@@ -209,8 +204,8 @@ class Template:
         if CHAR_ID not in self.names or self.ties_places:
             return None
         own = Token(name=CHAR_ID)
-        at = next(number for number, part in enumerate(self.parts) if own in self._tokens(part))
-        tokens = self._tokens(self.parts[at])
+        at = next(number for number, part in enumerate(self.parts) if own in part)
+        tokens = self.parts[at]
         place = tokens.index(own)
         before, behind = (*self.parts[:at], tokens[:place]), (tokens[place + 1 :], *self.parts[at + 1 :])
         return Matcher(before), Matcher(behind)
@@ -236,19 +231,19 @@ def _parse(source: str) -> tuple[Part, ...]:
     folders = stars = 0
     for part in parts:
         if part == "**":
-            parsed.append(Folders(f"**{folders}"))
+            parsed.append((Token(name=f"**{folders}"),))
             folders += 1
             continue
         if "**" in part:
             raise PatternError(f"'**' stands for whole folders; in {part!r} write '*' or give '**' a part of its own")
         tokens, stars = _tokens(part, stars)
         parsed.append(tokens)
-    if isinstance(parsed[-1], Folders):
+    if parts[-1] == "**":
         raise PatternError("the last part names the file; write '**/*' for every file in every folder")
     return tuple(parsed)
 
 
-def _tokens(part: str, stars: int) -> tuple[tuple[Token, ...], int]:
+def _tokens(part: str, stars: int) -> tuple[Part, int]:
     tokens: list[Token] = []
     at = 0
     for found in _TOKEN.finditer(part):

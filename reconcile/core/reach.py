@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from reconcile.core.leftovers import leftover
-from reconcile.core.matching import Folders, Matcher, Part, Token
+from reconcile.core.matching import Matcher, Part, folders_of
 from reconcile.core.names import nfc
 from reconcile.core.pattern import PatternError, Template
 
@@ -164,7 +164,7 @@ def _after(template: Template, names: Sequence[str]) -> set[int]:
         taken: set[int] = set()
         for position in at:
             part = parts[position] if position < len(parts) else ()
-            if isinstance(part, Folders):
+            if folders_of(part) is not None:
                 taken |= {position} if origin is None else set()
             elif part and _matcher(part).takes(name) and origin in (None, _own(part)):
                 taken.add(position + 1)
@@ -176,7 +176,7 @@ def _skipped(parts: Sequence[Part], positions: set[int]) -> set[int]:
     """Returns these positions, and those after a ``**``, which may stand for no folder."""
     found = set(positions)
     for position, part in enumerate(parts):
-        if position in found and isinstance(part, Folders):
+        if position in found and folders_of(part) is not None:
             found.add(position + 1)
     return found
 
@@ -187,6 +187,6 @@ def _matcher(part: Part) -> Matcher:
 
 
 @lru_cache(maxsize=1024)
-def _own(part: tuple[Token, ...]) -> str | None:
+def _own(part: Part) -> str | None:
     """Returns who leaves a name with the part's literal text, whatever its captures hold."""
     return leftover("".join(token.text if token.name is None else "x" for token in part))
