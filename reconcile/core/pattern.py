@@ -228,36 +228,31 @@ def _parse(source: str) -> tuple[Part, ...]:
     if any(part in ("", ".", "..") for part in parts):
         raise PatternError("a path below the root has no empty part, no '.', no '..' and no '/' at either end")
     parsed: list[Part] = []
-    folders = stars = 0
+    folders, stars = itertools.count(), itertools.count()
     for part in parts:
         if part == "**":
-            parsed.append((Token(name=f"**{folders}"),))
-            folders += 1
-            continue
-        if "**" in part:
+            parsed.append((Token(name=f"**{next(folders)}"),))
+        elif "**" in part:
             raise PatternError(f"'**' stands for whole folders; in {part!r} write '*' or give '**' a part of its own")
-        tokens, stars = _tokens(part, stars)
-        parsed.append(tokens)
+        else:
+            parsed.append(_tokens(part, stars))
     if parts[-1] == "**":
         raise PatternError("the last part names the file; write '**/*' for every file in every folder")
     return tuple(parsed)
 
 
-def _tokens(part: str, stars: int) -> tuple[Part, int]:
+def _tokens(part: str, stars: Iterator[int]) -> Part:
+    """Returns the tokens of a folder or file name; ``stars`` numbers those without a name."""
     tokens: list[Token] = []
     at = 0
     for found in _TOKEN.finditer(part):
         if found.start() > at:
             tokens.append(Token(text=part[at : found.start()]))
-        if found.group() == "*":
-            tokens.append(Token(name=f"*{stars}"))
-            stars += 1
-        else:
-            tokens.append(Token(name=_checked(found, part)))
+        tokens.append(Token(name=f"*{next(stars)}" if found.group() == "*" else _checked(found, part)))
         at = found.end()
     if at < len(part):
         tokens.append(Token(text=part[at:]))
-    return tuple(tokens), stars
+    return tuple(tokens)
 
 
 def _checked(found: re.Match[str], part: str) -> str:
