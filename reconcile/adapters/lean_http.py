@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from reconcile.adapters.dialing import Connection, Route, dropped, is_socks, login, show, undialed
 from reconcile.adapters.meter import OnEnd, Watch, unheard
-from reconcile.adapters.network import WayFault, fault_here, fault_of_proxy, proxy_for
+from reconcile.adapters.network import WayFault, fault_here, fault_of_proxy, proxy_for, said_by
 from reconcile.adapters.pace import LONGEST_ANSWER
 from reconcile.adapters.refusals import one_line
 from reconcile.core.encoding import GZIP, BadEncoding, encoding_of, unpacked
@@ -396,5 +396,4 @@ def words(error: BaseException) -> str:
     """Returns the message of the innermost cause, as one line."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return one_line(str(said).split("\n", 1)[0])
+    return one_line(said_by(error))

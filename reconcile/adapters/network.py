@@ -195,7 +195,7 @@ def fault_here(error: BaseException) -> WayFault | None:
             message = f"the CA certificates cannot be read: {text.partition(', invalid path')[0].rstrip('.')}"
             return WayFault(Fault.SETTING, message, f"correct {now or 'REQUESTS_CA_BUNDLE'}, or unset it")
     said = next((each for each in causes if "certificate verify failed" in str(each).lower()), None)
-    return None if said is None else _unknown_ca(f"its certificate is not trusted: {_words(said)}", either)
+    return None if said is None else _unknown_ca(f"its certificate is not trusted: {said_by(said)}", either)
 
 
 def fault_of_proxy(proxy: Proxy, error: BaseException, host: str) -> WayFault:
@@ -203,7 +203,7 @@ def fault_of_proxy(proxy: Proxy, error: BaseException, host: str) -> WayFault:
     causes = list(chain(error))
     tunnel = next((str(each) for each in causes if _TUNNEL.search(str(each))), "")
     innermost = next((each for each in reversed(causes) if isinstance(each, OSError) and each.strerror), causes[-1])
-    return proxy.fault(tunnel or _words(innermost), host)
+    return proxy.fault(tunnel or said_by(innermost), host)
 
 
 def grpc_fault_of(details: str, host: str) -> WayFault | None:
@@ -250,7 +250,7 @@ def _goes_without(host: str) -> bool:
 
 
 def _distrust(error: ssl.SSLCertVerificationError, variable: str) -> WayFault:
-    code, why = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or _words(error)
+    code, why = getattr(error, "verify_code", 0), getattr(error, "verify_message", "") or said_by(error)
     if code in _UNTRUSTED:
         return _unknown_ca(f"the CA of its certificate is not known here: {why}", variable)
     hint = "check the name in the endpoint, and that no proxy answers in its place"
@@ -267,7 +267,8 @@ def _unknown_ca(why: str, variable: str) -> WayFault:
     return WayFault(Fault.LASTING, why, hint)
 
 
-def _words(error: BaseException) -> str:
+def said_by(error: BaseException) -> str:
+    """Returns the first line of an error's message, without a final full stop."""
     said = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(said).split("\n", 1)[0].rstrip(".")
 

@@ -66,10 +66,9 @@ class AuthorizedHttp:
             universe = str(self._found().universe_domain or UNIVERSE)
             from google.auth.transport import mtls
 
-            source: Any = mtls
-            shown = source.should_use_client_cert() and source.has_default_client_cert_source()
+            shown = mtls.should_use_client_cert() and mtls.has_default_client_cert_source()
             if shown:
-                self._http.certificate = _certificate(source.default_client_cert_source())
+                self._http.certificate = _certificate(mtls.default_client_cert_source())
         when = os.environ.get("GOOGLE_API_USE_MTLS_ENDPOINT", "auto")
         own = when == "always" or (when == "auto" and shown)
         return Server(universe, f"https://{service}{'.mtls' if own else ''}.{universe}")
@@ -132,7 +131,7 @@ class Transport:
         try:
             answer = self._http.ask(method, url, headers, data, wait=timeout)
         except Failed as error:
-            raise TransportError(error) from error  # type: ignore[no-untyped-call]
+            raise TransportError(error) from error
         lower = {name.lower(): value for name, value in answer.headers.items()}
         return SimpleNamespace(status=answer.status_code, headers=lower, data=answer.content)
 
@@ -194,19 +193,16 @@ def default_credentials(scopes: Sequence[str], request: Any) -> Any:
     import google.auth
     from google.auth import _cloud_sdk, credentials, environment_vars
 
-    auth: Any = google.auth  # partly typed
-    cloud_sdk: Any = _cloud_sdk
-    known: Any = credentials
     named = os.environ.get(environment_vars.CREDENTIALS)
-    logged_in = cloud_sdk.get_application_default_credentials_path()
+    logged_in = _cloud_sdk.get_application_default_credentials_path()
     if named or os.path.isfile(logged_in):
         with warnings.catch_warnings():
             # It warns about files that somebody else provides; this one is named by the user's environment.
             warnings.simplefilter("ignore", DeprecationWarning)
-            found, _ = auth.load_credentials_from_file(named or logged_in, request=request)
+            found, _ = google.auth.load_credentials_from_file(named or logged_in, request=request)
     else:
         found = _of_this_machine(request)
-    return known.with_scopes_if_required(found, scopes)
+    return credentials.with_scopes_if_required(found, scopes)
 
 
 def _of_this_machine(request: Any) -> Any:
@@ -215,11 +211,8 @@ def _of_this_machine(request: Any) -> Any:
         from google.auth import compute_engine
         from google.auth.compute_engine import _metadata
 
-        metadata: Any = _metadata
-        engine: Any = compute_engine
-        if metadata.is_on_gce(request=request):
-            return engine.Credentials().with_quota_project_from_environment()
+        if _metadata.is_on_gce(request=request):
+            return compute_engine.Credentials().with_quota_project_from_environment()
     from google.auth import _default, exceptions
 
-    error: Any = exceptions.DefaultCredentialsError
-    raise error(_default._CLOUD_SDK_MISSING_CREDENTIALS)
+    raise exceptions.DefaultCredentialsError(_default._CLOUD_SDK_MISSING_CREDENTIALS)

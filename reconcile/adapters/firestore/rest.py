@@ -211,7 +211,9 @@ class CollectionReader:
             raise _broken(error) from error
         finally:
             answer.close()
-            at.note(_moment_or_none(read_at))  # the last row's time: the rows before it read the same at that time
+            with suppress(ValueError):  # the last row's time: the rows before it read the same at that time
+                moment(read_at)
+                at.note(read_at)
 
     def _ask(self, path: str, asked: Any, timeout: float) -> Reply:
         """Sends a request and returns the reply to it. Raises CallFailed or Nonsense."""
@@ -262,14 +264,6 @@ class CollectionReader:
             return Document(own, decode_document(document.fields), updated)
         except (ValueError, RecursionError) as error:
             raise Nonsense(f"with a value in {own!r} that is not one: {error}") from error
-
-
-def _moment_or_none(text: str) -> str:
-    """Returns the time as given, or an empty text if it is not a time."""
-    try:
-        return text and moment(text) and text
-    except ValueError:
-        return ""
 
 
 def _counted(pieces: Iterator[bytes], on_bytes: Callable[[int], None]) -> Iterator[bytes]:

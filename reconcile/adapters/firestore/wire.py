@@ -51,7 +51,7 @@ class CollectionWriter:
     def __init__(self, transport: Any, place: Collected) -> None:
         self._transport = transport
         self._place = place
-        routed = routing_header.to_grpc_metadata([("database", place.database)])  # type: ignore[no-untyped-call]
+        routed = routing_header.to_grpc_metadata([("database", place.database)])
         self._metadata = (("google-cloud-resource-prefix", place.database), routed)
 
     def close(self) -> None:

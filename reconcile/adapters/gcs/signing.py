@@ -103,7 +103,7 @@ class Signer:
         from google.auth.credentials import AnonymousCredentials
         from google.cloud.storage import Client
 
-        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        anonymous = AnonymousCredentials()
         client = Client(project=None, credentials=anonymous, client_options={"api_endpoint": self._emulator})
         key = secrets.token_bytes(32)
         return client, _signing("emulator@localhost", lambda message: hmac.digest(key, message, hashlib.sha256))
@@ -137,7 +137,7 @@ class Signer:
                 hint="log in as one that may: gcloud auth application-default login"
                 f" --impersonate-service-account=ACCOUNT (it needs {_ROLE})",
             )
-        remote = iam.Signer(self._transport, credentials, account)  # type: ignore[no-untyped-call]
+        remote = iam.Signer(self._transport, credentials, account)
 
         def sign(message: bytes) -> bytes:
             try:
