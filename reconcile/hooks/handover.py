@@ -24,7 +24,6 @@ from reconcile.core.names import is_unicode, spelling
 from reconcile.core.notes import Note
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.report import Report
-from reconcile.core.rows import KeyFacts
 from reconcile.core.rules import AssetMap, AssetRule, Reading
 from reconcile.hooks.calls import Answer, Call
 from reconcile.hooks.errors import LOGGER
@@ -226,19 +225,16 @@ def _why_missing(path: str, key: str, project: OpenProject, seen: Survey, report
     for outcome in report.outcomes:
         if outcome.key == key and outcome.kind in ("upload", "replace", "copy"):
             return None if outcome.is_done else outcome.failure()
-    if any(facts.key == key and _is_same(facts) for facts in seen.facts):
-        return None
+    for facts in seen.facts:
+        local, remote = facts.local, facts.remote
+        if facts.key != key or local is None or remote is None:
+            continue
+        if compare_object(local.size, local.crc32c, remote, facts.agreed) is Comparison.SAME:
+            return None
     for finding in seen.plan.findings:
         if finding.subject in (path, project.bucket.uri(key)):
             return SourceError(finding.message, hint=finding.hint)
     return SourceError(f"{path} is not there any more", hint="run `reconcile plan` to see how things stand")
-
-
-def _is_same(facts: KeyFacts) -> bool:
-    local, remote = facts.local, facts.remote
-    if local is None or remote is None:
-        return False
-    return compare_object(local.size, local.crc32c, remote, facts.agreed) is Comparison.SAME
 
 
 def _found_about(findings: Iterable[Finding], subjects: set[str], owner: str | None) -> list[Finding]:
