@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
+import msgspec
+
 from reconcile.core.changes import Finding, Severity
 from reconcile.core.findings import FINDINGS
 from reconcile.core.report import remaining
@@ -21,6 +23,17 @@ SEVERITIES = {
 """The word for each severity, and its style."""
 
 
+class FindingGroup(msgspec.Struct, frozen=True):
+    """The findings of one code: the word for its severity and the style of that, what the code means, and all of
+    them."""
+
+    severity: str
+    style: str
+    code: str
+    title: str
+    findings: tuple[Finding, ...]
+
+
 def show_findings(
     terminal: Terminal, findings: Iterable[Finding], *, verbose: bool, root: str = "", all_by: str = "--verbose"
 ) -> None:
@@ -29,19 +42,19 @@ def show_findings(
     code are written, and that the option ``all_by`` shows all."""
     listed = list(findings)
     shown = None if verbose else SHOWN
-    for first, group in by_code(listed):
+    for group in by_code(listed):
+        found = group.findings
         terminal.line()
-        title = FINDINGS[first.code].title
-        terminal.line(SEVERITIES[first.severity], f"  {first.code.value} ({len(group):,}): {title}")
-        alike = len(group) > 1 and len({each.message for each in group}) == 1
+        terminal.line((group.severity, group.style), f"  {group.code} ({len(found):,}): {group.title}")
+        alike = len(found) > 1 and len({each.message for each in found}) == 1
         if alike:
-            terminal.prose(first.message, indent=2)
-        for hint in dict.fromkeys(each.hint for each in group if each.hint):
+            terminal.prose(found[0].message, indent=2)
+        for hint in dict.fromkeys(each.hint for each in found if each.hint):
             terminal.prose(f"To do: {hint}", indent=2, hang=9)
-        for each in group[:shown]:
+        for each in found[:shown]:
             told = "" if alike or not each.message else f": {each.message}"
             terminal.line("    ", (each.subject.removeprefix(root), "bold"), told, hang=8)
-        _show_more(terminal, len(group), shown, all_by)
+        _show_more(terminal, len(found), shown, all_by)
     _show_waived(terminal, [each for each in listed if each.is_waived], shown, all_by)
 
 
@@ -60,13 +73,12 @@ def _show_more(terminal: Terminal, count: int, shown: int | None, all_by: str) -
         terminal.line("    ", (f"and {count - shown:,} more ({all_by} shows all)", "dim"))
 
 
-def by_code(findings: Iterable[Finding]) -> Iterator[tuple[Finding, list[Finding]]]:
-    """Yields, for each code, the first finding and all findings, without waived ones. They must be sorted, the worst
-    first, as in a plan."""
+def by_code(findings: Iterable[Finding]) -> Iterator[FindingGroup]:
+    """Yields the findings of each code, without waived ones. They must be sorted, the worst first, as in a plan."""
     left = (finding for finding in findings if not finding.is_waived)
-    for _, group in groupby(left, key=lambda finding: finding.code):
-        found = list(group)
-        yield found[0], found
+    for code, group in groupby(left, key=lambda finding: finding.code):
+        found = tuple(group)
+        yield FindingGroup(*SEVERITIES[found[0].severity], code.value, FINDINGS[code].title, found)
 
 
 def but(findings: Iterable[Finding]) -> str:

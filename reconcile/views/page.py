@@ -19,8 +19,7 @@ from markupsafe import Markup
 
 from reconcile.commands.report import CharacterState, Details, standings
 from reconcile.commands.status import Cell, Overview
-from reconcile.core.changes import Change, Finding, Severity
-from reconcile.core.findings import FINDINGS
+from reconcile.core.changes import Change, Severity
 from reconcile.core.plan import Plan
 from reconcile.core.status import NO_CHARACTER, StatusRow, Sync
 from reconcile.views import words
@@ -40,17 +39,6 @@ WITHOUT_SCRIPT = 100
 """The most characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
-
-
-class Group(msgspec.Struct, frozen=True):
-    """The findings of one code: the first ones, and how many there are."""
-
-    severity: str
-    code: str
-    title: str
-    count: int
-    hints: tuple[str, ...]
-    findings: tuple[Finding, ...]
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -111,6 +99,7 @@ def _rendered(template: str, values: Values, *, escaping: bool) -> str:
     environment.filters["number"] = "{:,}".format
     environment.filters["own"] = Markup
     environment.filters["many"] = words.many
+    environment.filters["hints"] = hints_of
     environment.filters["sentence"] = lambda text: Markup(sentence(text))
     return environment.get_template(template).render(values)
 
@@ -126,7 +115,7 @@ def _hash(text: str) -> Markup:
 
 def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[CharacterState], shown: int) -> Values:
     columns = _columns(seen)
-    groups = list(_groups(plan, shown))
+    groups = list(by_code(plan.findings))
     open_ones = [each for each in characters if not each.needs_nothing]
     known = [each for each in characters if each.char_id is not None]
     counts = plan.summary.findings
@@ -226,21 +215,6 @@ def _mark(cell: Cell | None) -> str:
         return "·"
     count = f"{cell.wanted:,}" if cell.in_step == cell.wanted else f"{cell.in_step:,}/{cell.wanted:,}"
     return f"{_SYMBOLS[mark_of(cell)]} {count}"
-
-
-# -- findings --
-
-
-def _groups(plan: Plan, shown: int) -> Iterator[Group]:
-    for first, found in by_code(plan.findings):
-        yield Group(
-            severity=SEVERITIES[first.severity][0],
-            code=first.code.value,
-            title=FINDINGS[first.code].title,
-            count=len(found),
-            hints=tuple(hints_of(found)),
-            findings=tuple(found[:shown]),
-        )
 
 
 # -- the plan --

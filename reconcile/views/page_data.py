@@ -24,14 +24,13 @@ from reconcile.core.changes import (
     is_content,
     is_object,
 )
-from reconcile.core.findings import FINDINGS
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan
 from reconcile.core.rows import LocalFile, RemoteObject
 from reconcile.core.sides import modified, quoted, updated, ways_out
 from reconcile.views import words
 from reconcile.views.changes import Labels, details, label, texts
-from reconcile.views.findings import SEVERITIES, by_code
+from reconcile.views.findings import by_code
 from reconcile.views.terminal import visible
 
 CHARACTERS = 5_000
@@ -207,19 +206,14 @@ class _Writer:
     def _groups(self) -> Iterator[list[Any]]:
         """Yields the findings by code, the worst first, then the waived ones."""
         numbers = {each.char_id: number for number, each in enumerate(self.characters[: self.room.rows])}
-        for finding, found in by_code(self.plan.findings):
-            hints = hints_of(found)
-            yield [
-                SEVERITIES[finding.severity][0],
-                finding.code.value,
-                FINDINGS[finding.code].title,
-                len(found),
-                [visible(hint) for hint in hints],
-                [
-                    self._finding(each, numbers, each.message, "" if each.hint in hints else each.hint)
-                    for each in found[:FINDINGS_OF_A_KIND]
-                ],
+        for group in by_code(self.plan.findings):
+            hints = hints_of(group.findings)
+            rows = [
+                self._finding(each, numbers, each.message, "" if each.hint in hints else each.hint)
+                for each in group.findings[:FINDINGS_OF_A_KIND]
             ]
+            shared = [visible(hint) for hint in hints]
+            yield [group.severity, group.code, group.title, len(group.findings), shared, rows]
         waived = [each for each in self.plan.findings if each.is_waived]
         if waived:
             rows = [self._finding(each, numbers, f"{each.code.value}: {each.waived}") for each in waived]
