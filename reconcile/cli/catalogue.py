@@ -9,7 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from reconcile.cli.complete import states as known_states
-from reconcile.cli.options import Common, Scoped, Sized, option, seconds
+from reconcile.cli.options import Scoped, Sized, option, seconds
 from reconcile.cli.session import Session, scope_of
 from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.core.catalogue import Asset, AssetState, Lacking
@@ -21,7 +21,7 @@ Texts: TypeAlias = list[str]
 
 
 def list(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Sized,
     missing: Annotated[bool, typer.Option("--missing", help="List the characters that lack a type instead.")] = False,
@@ -34,7 +34,6 @@ def list(
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
 ) -> ExitCode:
-    session = Session(common)
     lifetime = None if urls is None else seconds(urls, "--urls")
     if missing and (state or urls):
         raise UsageError("--missing is about what is not there", hint="leave out --state and --urls")

@@ -11,7 +11,7 @@ import typer
 
 from reconcile.adapters.shared_folder import DiskFolder, bucket_place
 from reconcile.cli.files import check_place
-from reconcile.cli.options import Common, Scoped, option
+from reconcile.cli.options import Scoped, option
 from reconcile.cli.session import Session
 from reconcile.commands import scanning
 from reconcile.commands.sharing import check_free
@@ -25,13 +25,12 @@ _INVENTORY = "inventory:"
 
 
 def scan(
-    common: Common,
+    session: Session,
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new folder to write to; may be gs://.")],
     name: Annotated[
         str | None, option(metavar="NAME", help="A name for this machine instead of its host name.")
     ] = None,
 ) -> ExitCode:
-    session = Session(common)
     called = name if name is not None else scanning.this_machine()
     if NAME.fullmatch(called) is None:
         raise UsageError(f"{called!r} is not a valid name of a machine", hint="use only letters, digits, ., _ and -")

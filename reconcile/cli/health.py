@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from reconcile.cli.complete import subjects as known
-from reconcile.cli.options import Common, Scoped
+from reconcile.cli.options import Scoped
 from reconcile.cli.session import Session, scope_of
 from reconcile.commands.doctor import check_nothing, check_project
 from reconcile.commands.links import LIFETIME, lifetime_of, links
@@ -16,8 +16,7 @@ from reconcile.views.doctor import show_checkup
 from reconcile.views.terminal import Terminal
 
 
-def doctor(common: Common) -> ExitCode:
-    session = Session(common)
+def doctor(session: Session) -> ExitCode:
     try:
         with session.opened() as project, session.progress():
             checkup, code = check_project(project), ExitCode.FAILED
@@ -28,7 +27,7 @@ def doctor(common: Common) -> ExitCode:
 
 
 def url(
-    common: Common,
+    session: Session,
     scope: Scoped,
     subjects: Annotated[
         list[str] | None,
@@ -36,7 +35,6 @@ def url(
     ] = None,
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long the URLs are valid; at most 7d.")] = LIFETIME,
 ) -> ExitCode:
-    session = Session(common)
     lifetime = lifetime_of(expires, "--expires")
     run = session.opened(makes_root=True)
     with run as project, session.progress() as listener:

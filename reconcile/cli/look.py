@@ -11,7 +11,7 @@ import typer
 from reconcile.adapters.disk_names import as_text
 from reconcile.cli.complete import paths as known_paths
 from reconcile.cli.complete import subjects
-from reconcile.cli.options import Common, Scoped, Sized
+from reconcile.cli.options import Scoped, Sized
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.explain import explain as ask
 from reconcile.commands.trials import against_records, describe_rules, try_paths
@@ -22,14 +22,13 @@ from reconcile.views.unread import show_against
 
 
 def explain(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Sized,
     subject: Annotated[
         str, typer.Argument(metavar="SUBJECT", help="A path, a gs:// URI or a character id.", autocompletion=subjects)
     ],
 ) -> ExitCode:
-    session = Session(common)
     with session.opened(sized=sized) as project, session.progress() as listener:
         answer = ask(project, subject, scope=scope_of(project, scope), listener=listener)
         labels = labels_of(project)
@@ -38,13 +37,12 @@ def explain(
 
 
 def rules_check(
-    common: Common,
+    session: Session,
     records: Annotated[
         bool,
         typer.Option("--against-records", help="Also say which paths and URIs in the records the rules leave unread."),
     ] = False,
 ) -> ExitCode:
-    session = Session(common)
     with session.opened() as project:
         used = project.waivers_used if project.settings.waivers else {}
         described = describe_rules(project.settings, used)
@@ -65,7 +63,7 @@ def rules_check(
 
 
 def rules_test(
-    common: Common,
+    session: Session,
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -73,7 +71,6 @@ def rules_test(
         ),
     ],
 ) -> ExitCode:
-    session = Session(common)
     with session.opened() as project:
         trials = try_paths(project, [as_text(str(path)) for path in paths])
     session.result(trials, lambda terminal: show_trials(terminal, trials))

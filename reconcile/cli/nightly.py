@@ -30,7 +30,7 @@ _REGION = re.compile(r"[a-z]+(-[a-z0-9]+)*", re.ASCII)
 
 
 def schedule(
-    common: Common,
+    session: Session,
     scheduler: Annotated[Scheduler, typer.Argument(metavar="SCHEDULER", help="cron, systemd, windows, cloud-run")],
     at: Annotated[str, typer.Option(metavar="HH:MM", help="The time of day.")] = "03:00",
     log: Annotated[Path | None, option(metavar="FILE", help="The file to append the job's output to.")] = None,
@@ -47,7 +47,6 @@ def schedule(
         Path | None, option(metavar="DIR", help="Write the files to this folder, overwriting none; - is stdout.")
     ] = None,
 ) -> ExitCode:
-    session = Session(common)
     found = _TIME.fullmatch(at)
     if found is None:
         raise UsageError(f"--at {at!r} is not a time of day", hint="write it as 03:00")
@@ -57,6 +56,7 @@ def schedule(
         raise UsageError("--shards is for cloud-run", hint="one machine's job has one run")
     bandwidth_of(bwlimit)  # an option that apply would refuse every night is refused now
     found_there = carried(os.environ)
+    common = session.common
     endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
     is_here = common.rules or common.local_root or any(each.startswith("file:") for each in endpoints)
     if scheduler == "cloud-run" and is_here:

@@ -223,20 +223,24 @@ META = "reconcile.common"
 
 def flattened(function: Callable[..., Any]) -> Callable[..., Any]:
     """Turns the function of a command into one for typer. Each group of options (a dataclass, such as ``Common``)
-    becomes one option for each of its fields; ``common`` also gets what was given before the name of the command. A
-    ``context`` is passed on."""
+    becomes one option for each of its fields. ``Common`` also gets what was given before the name of the command, and a
+    ``session`` is made of it. A ``context`` is passed on."""
     hints = get_type_hints(function, include_extras=True)
     groups: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    if "session" in hints:
+        groups["session"] = Common
 
     @functools.wraps(function)
     def wrapper(context: typer.Context, **options: Any) -> Any:
         given = {name: _read(value) for name, value in options.items()}
         for name, group in groups.items():
             given[name] = group(**{field.name: given.pop(field.name) for field in fields(group)})
-        if "common" in given:
-            given["common"] = given["common"].over(context.meta.get(META, Common()))
-            if context.invoked_subcommand is None:
-                _log_to_file(given["common"], context)
+            if group is Common:
+                given[name] = given[name].over(context.meta.get(META, Common()))
+                if context.invoked_subcommand is None:
+                    _log_to_file(given[name], context)
+        if "session" in hints:
+            given["session"] = hints["session"](given["session"])
         if "context" in hints:
             given["context"] = context
         try:

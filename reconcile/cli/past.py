@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconcile.cli.complete import run_ids
-from reconcile.cli.options import Common, DryRun, Full, NoJournal, NoPager, Scoped, WaitLock, Yes, option, seconds
+from reconcile.cli.options import DryRun, Full, NoJournal, NoPager, Scoped, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.commands.undo import Undoing, describe, execute, find_run, find_undoable, survey
 from reconcile.core.errors import ExitCode, JournalError
@@ -25,14 +25,13 @@ RunName = Annotated[
 
 
 def history(
-    common: Common,
+    session: Session,
     scope: Scoped,
     run: Annotated[
         str | None, option(metavar="ID", help="Show one run, with each change.", autocompletion=run_ids)
     ] = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="Show the newest N runs.")] = 20,
 ) -> ExitCode:
-    session = Session(common)
     missed: list[JournalError] = []
     with session.opened() as project:
         wanted = scope_of(project, scope)
@@ -53,7 +52,7 @@ def history(
 
 
 def undo(
-    common: Common,
+    session: Session,
     scope: Scoped,
     run: RunName,
     yes: Yes = False,
@@ -63,7 +62,6 @@ def undo(
     wait_lock: WaitLock = None,
     no_journal: NoJournal = False,
 ) -> ExitCode:
-    session = Session(common)
     patience = seconds(wait_lock, "--wait-lock")
 
     def look(project: OpenProject) -> tuple[str, Undoing]:

@@ -12,7 +12,7 @@ import typer
 from msgspec.structs import replace
 
 from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, write_whole
-from reconcile.cli.options import AllowEmpty, Common, Concurrency, DryRun, Scoped, Sized, WaitLock, Yes, option, seconds
+from reconcile.cli.options import AllowEmpty, Concurrency, DryRun, Scoped, Sized, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.certifying import Proof
@@ -31,7 +31,7 @@ from reconcile.views.verify import show_verification
 
 
 def verify(
-    common: Common,
+    session: Session,
     scope: Scoped,
     cloud_only: Annotated[bool, typer.Option("--cloud-only", help="Prove it without reading any local file.")] = False,
     deep: Annotated[bool, typer.Option("--deep", help="Download and hash every object.")] = False,
@@ -41,7 +41,6 @@ def verify(
     ] = None,
     concurrency: Concurrency = None,
 ) -> ExitCode:
-    session = Session(common)
     if out is not None:
         _check_scope(session, out, scope)
     with session.opened(concurrency=concurrency) as project, session.progress() as listener:
@@ -58,7 +57,7 @@ def verify(
 
 
 def restore(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Sized,
     everything: Annotated[
@@ -74,7 +73,6 @@ def restore(
     allow_empty: AllowEmpty = False,
     wait_lock: WaitLock = None,
 ) -> ExitCode:
-    session = Session(common)
     if everything and scope:
         raise UsageError(
             "--all is about objects of no character and no type, so --char-id, --asset-type and --path do not go with"

@@ -12,7 +12,7 @@ import typer
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.thumbnails import Thumbnails
 from reconcile.cli.files import MARKDOWN, PAGE, STDOUT, OutputKind, check_target, write_whole
-from reconcile.cli.options import Common, PlanFile, Planned, Scoped
+from reconcile.cli.options import PlanFile, Planned, Scoped
 from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
@@ -31,7 +31,7 @@ _KINDS = {".html": PAGE, ".htm": PAGE, ".md": MARKDOWN, ".markdown": MARKDOWN}
 
 
 def report(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     planfile: PlanFile = None,
@@ -47,7 +47,6 @@ def report(
         bool, typer.Option("--no-pictures", help="Leave out the small pictures of files that are new or in conflict.")
     ] = False,
 ) -> ExitCode:
-    session = Session(common)
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
     kind, shown = _kind(out, form), as_text(str(out)).encode("utf-8", "backslashreplace").decode()

@@ -20,7 +20,6 @@ from reconcile.adapters.children import ended
 from reconcile.cli.options import (
     AllowEmpty,
     BwLimit,
-    Common,
     FailOn,
     FailOnFindings,
     Force,
@@ -51,7 +50,7 @@ _CONTROL_C = 0xC000013A
 
 
 def run(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     command: Annotated[list[str], typer.Argument(metavar="COMMAND", help="The workflow and its arguments.")],
@@ -62,7 +61,6 @@ def run(
     wait_lock: WaitLock = None,
     bwlimit: BwLimit = None,
 ) -> ExitCode:
-    session = Session(common)
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     # An error in the rules is reported before hours of work, not after.
     with session.opened(replace, sized, bwlimit=bwlimit) as project:

@@ -15,7 +15,7 @@ from reconcile.adapters.scanned import ScannedFiles
 from reconcile.adapters.shared_folder import bucket_place
 from reconcile.cli.complete import plan_files
 from reconcile.cli.files import PLAN, check_place, check_target, write_whole
-from reconcile.cli.options import Common, Full, NoPager, Sharded
+from reconcile.cli.options import Full, NoPager, Sharded
 from reconcile.cli.session import Session, labels_of
 from reconcile.commands import sharing
 from reconcile.commands.scanning import this_machine
@@ -34,7 +34,7 @@ _SHARD = re.compile(r"(\d{1,9})/(\d{1,9})", re.ASCII)
 
 
 def show(
-    common: Common,
+    session: Session,
     planfile: Annotated[
         Path,
         typer.Argument(metavar="PLANFILE", help="A plan that `plan --out` saved.", autocompletion=plan_files),
@@ -42,7 +42,6 @@ def show(
     full: Full = False,
     no_pager: NoPager = False,
 ) -> ExitCode:
-    session = Session(common)
     made = saved_plan(session, planfile)
     following = session.command("apply", str(planfile))
     shown = session.plan_view(labels_here(session), made, following, full=full)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.adapters.files import SHARED, beside, move_to_free
-from reconcile.cli.options import Common, option
+from reconcile.cli.options import option
 from reconcile.cli.session import Session
 from reconcile.commands.beginning import guessed, with_roots, with_stores
 from reconcile.config.environment import RULES
@@ -18,7 +18,7 @@ from reconcile.views import json
 
 
 def init(
-    common: Common,
+    session: Session,
     bucket: Annotated[str | None, option(metavar="URI", help="Fill in bucket.uri: gs://BUCKET/PREFIX.")] = None,
     records: Annotated[
         str | None,
@@ -28,8 +28,7 @@ def init(
         ),
     ] = None,
 ) -> ExitCode:
-    session = Session(common)
-    path = common.rules or session.project_folder() / RULES
+    path = session.common.rules or session.project_folder() / RULES
     text, guess = with_stores(template(), bucket, records), Guess({}, 0)
     if records is not None and not path.exists():
         try:

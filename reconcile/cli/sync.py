@@ -14,7 +14,6 @@ from reconcile.cli.files import STDOUT
 from reconcile.cli.options import (
     AllowEmpty,
     BwLimit,
-    Common,
     Concurrency,
     DryRun,
     FailOnFindings,
@@ -48,7 +47,7 @@ Detailed = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2
 
 
 def plan(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     out: Annotated[Path | None, option(metavar="FILE", help="Save the plan for apply; - is stdout.")] = None,
@@ -76,7 +75,6 @@ def plan(
         list[str] | None, typer.Argument(metavar="-- OPTION", help="With --engine beam: options for Apache Beam.")
     ] = None,
 ) -> ExitCode:
-    session = Session(common)
     on_beam = sized.engine == "beam"
     if beam and not on_beam:
         raise UsageError(f"plan takes no argument {beam[0]!r}", hint="options behind -- are for --engine beam")
@@ -121,7 +119,7 @@ def plan(
 
 
 def apply(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     sharded: Sharded,
@@ -155,7 +153,6 @@ def apply(
     from reconcile.pipeline.executor import execute
 
     os.environ.update(variables(env))
-    session = Session(common)
     if planfile is not None and (scope or replace):
         raise UsageError(
             "a saved plan has its own scope and policy, so --char-id, --asset-type, --path and --replace do not go with"
@@ -225,7 +222,7 @@ def apply(
 
 
 def status(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     by: Annotated[
@@ -240,7 +237,6 @@ def status(
     from reconcile.commands.status import is_in_step, overdue, table
     from reconcile.views.status import show_status
 
-    session = Session(common)
     allowed = seconds(max_age, "--max-age") if max_age is not None else None
     with session.opened(sized=sized) as project:
         seen = session.survey(project, scope_of(project, scope), tallied=True)

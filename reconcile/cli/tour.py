@@ -14,7 +14,6 @@ import msgspec
 import typer
 
 from reconcile.adapters.system import current
-from reconcile.cli.options import Common
 from reconcile.cli.session import Session, labels_of
 from reconcile.commands.demo import build, next_free
 from reconcile.config.settings import load
@@ -53,7 +52,7 @@ class DemoDocument(msgspec.Struct, frozen=True):
 
 
 def demo(
-    common: Common,
+    session: Session,
     directory: Annotated[
         Path | None,
         typer.Argument(metavar="DIR", help="Where to build it; must be new or empty. [default: demo, demo-2, …]"),
@@ -61,7 +60,6 @@ def demo(
 ) -> ExitCode:
     directory = next_free(Path("demo")) if directory is None else directory
     build(directory)
-    session = Session(common)
     # The demo must never touch real stores, so neither flags nor the environment choose them.
     with ClosedProject(load(directory.resolve(), environ={})).opened() as project:
         document = _steps(session, project, directory)

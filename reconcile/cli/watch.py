@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconcile.cli.options import AllowEmpty, BwLimit, Common, Concurrency, FailOnFindings, Planned, Scoped, seconds
+from reconcile.cli.options import AllowEmpty, BwLimit, Concurrency, FailOnFindings, Planned, Scoped, seconds
 from reconcile.cli.session import Session, bandwidth_of, memory_of, scope_of, severity, spill_of
 from reconcile.cli.signals import stopping
 from reconcile.commands.watch import WatchOptions
@@ -24,7 +24,7 @@ SHORTEST = 1.0
 
 
 def watch(
-    common: Common,
+    session: Session,
     scope: Scoped,
     sized: Planned,
     every: Annotated[
@@ -45,7 +45,6 @@ def watch(
         str, typer.Option(metavar="TIME", help="With --check: how old the last good pass may be.")
     ] = "3h",
 ) -> ExitCode:
-    session = Session(common)
     oldest, between = seconds(max_age, "--max-age"), seconds(every, "--every")
     if between < SHORTEST:
         raise UsageError(f"--every {every} is too often", hint="give it at least 1s")
@@ -57,7 +56,7 @@ def watch(
     def tell(event: WatchEvent) -> None:
         nonlocal busy, gone
         busy = event.event in (EventKind.PASS_STARTED, EventKind.APPLYING)
-        if not write_event(sys.stdout, terminal, event, quiet=common.quiet, verbose=session.verbose):
+        if not write_event(sys.stdout, terminal, event, quiet=session.common.quiet, verbose=session.verbose):
             gone = True
             stop.set()
 
