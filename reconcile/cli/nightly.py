@@ -139,9 +139,9 @@ def _place(path: Path) -> Path:
 
 def _options(common: Common) -> tuple[str, ...]:
     """Returns the common options that were given here and also apply to the job, with absolute paths."""
-    words: list[str] = []
-    for name, value in vars(common).items():
-        if name in PLACES and value is not None:
-            value = current().beyond_drives(value) if name == "local_root" else value
-            words += [option_name(name), str(_place(value)) if isinstance(value, Path) else value]
-    return tuple(words)
+    places = {name: getattr(common, name) for name in PLACES}
+    if common.rules is not None:
+        places["rules"] = _place(common.rules)
+    if common.local_root is not None:
+        places["local_root"] = current().beyond_drives(common.local_root)
+    return tuple(typed((option_name(name), value) for name, value in places.items()))
