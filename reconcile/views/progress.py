@@ -97,8 +97,7 @@ class PhaseProgress:
 
     def sentence(self, now: float) -> str:
         """Returns a text such as ``12 of 300 files, 3.4 MB of 120.0 MB, 1.2 MB/s, 4m10s left``."""
-        left = self.left_in_words()
-        return ", ".join([*self.parts(max(now - self.began, 1e-9)), *([left] if left else [])])
+        return ", ".join(filter(None, (*self.parts(now), self.left_in_words())))
 
     def left_in_words(self) -> str:
         """Returns a text such as ``4m10s left``; empty if that is unknown."""
@@ -107,9 +106,9 @@ class PhaseProgress:
             return ""
         return f"{left:.0f} s left" if left < _EXACT else f"{words.took(left)} left"
 
-    def parts(self, seconds: float) -> Iterator[str]:
+    def parts(self, now: float) -> Iterator[str]:
         """Yields what is done, and how fast."""
-        noun = words.PHASES[self.phase][1]
+        noun, seconds = words.PHASES[self.phase][1], max(now - self.began, 1e-9)
         yield (
             words.many(self.count, noun) if self.total is None else f"{self.count:,} of {words.many(self.total, noun)}"
         )
@@ -331,6 +330,6 @@ def _bar(
     head.add_row(Text(words.PHASES[phase][0]), bar, Text(f"{share}  {left}" if left else share))
     yield head
     if tally is not None:
-        yield Text(f"  {', '.join(tally.parts(max(now - tally.began, 1e-9)))}", no_wrap=True, overflow="ellipsis")
+        yield Text(f"  {', '.join(tally.parts(now))}", no_wrap=True, overflow="ellipsis")
     for each in slowest:
         yield Text(f"  {visible(each.key)}  {each.sentence(now)}", style="dim", no_wrap=True, overflow="ellipsis")
