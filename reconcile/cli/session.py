@@ -32,7 +32,7 @@ from reconcile.core.size import parse_size
 from reconcile.pipeline.planner import survey
 from reconcile.pipeline.survey import Survey
 from reconcile.project import ClosedProject, OpenProject
-from reconcile.run_options import RunOptions
+from reconcile.run_options import MEMORY, RunOptions
 from reconcile.views import json
 from reconcile.views.changes import Labels
 from reconcile.views.errors import show_error
@@ -86,25 +86,23 @@ class Session:
         on_beam: bool = False,
     ) -> OpenProject:
         """Opens the project for a run. Raises as ``project``."""
+        sized, bandwidth = sized or Sized(), bandwidth_of(bwlimit)
+        if sized.engine == "beam" and not on_beam:
+            raise UsageError("only plan runs on Beam", hint="save the plan with `reconcile plan --out`, and apply it")
         options = RunOptions(
             concurrency,
             allow_empty,
             makes_root,
             keeps_journal,
-            bandwidth=bandwidth_of(bwlimit),
+            memory=memory_of(sized.memory, MEMORY),
+            spill=spill_of(sized.spill),
             scans=tuple(scans),
             inventory=inventory,
+            bandwidth=bandwidth,
             witness=self.witness,
+            cache=not (isinstance(sized, Planned) and sized.no_cache),
             apart=True,
         )
-        if sized is not None:
-            if sized.engine == "beam" and not on_beam:
-                raise UsageError(
-                    "only plan runs on Beam", hint="save the plan with `reconcile plan --out`, and apply it"
-                )
-            memory, spill = memory_of(sized.memory, options.memory), spill_of(sized.spill)
-            judges_all = isinstance(sized, Planned) and sized.no_cache
-            options = msgspec.structs.replace(options, memory=memory, spill=spill, cache=not judges_all)
         self._opened = self.project(replace).opened(options)
         return self._opened
 
