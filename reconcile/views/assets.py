@@ -194,7 +194,6 @@ class _Columns:
         self._label = wide
         self._fixed = 2 + 2 + 1 + wide + 2
         self._size = max(cells(line.size) for line in those)
-        self._full = full
         self._briefly = False
         self._room = self._left()
         if terminal.wraps and self._room < max(_wide(line.name.rpartition("/")[2]) for line in those):

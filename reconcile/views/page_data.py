@@ -82,7 +82,7 @@ class _Writer:
     def __init__(
         self, seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]
     ) -> None:
-        self.seen, self.plan, self.more = seen, plan, more
+        self.plan, self.more = plan, more
         self.characters = characters
         self.room = room_for(characters)
         self.uri = visible(plan.stores.bucket.removesuffix("/") + "/")
