@@ -16,7 +16,6 @@ from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind
 from reconcile.core.rows import RemoteObject
 from reconcile.core.rules import Many
-from reconcile.core.way import title_of
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import check_entries
@@ -49,7 +48,7 @@ def set_field(project: OpenProject, char_id: str, title: str, field: str, uri: s
             raise UsageError(f"{name} is {text!r}", hint=f"give the {name} as text")
         if not is_unicode(text):
             raise UsageError(f"{name} is {text!r}, which is not valid Unicode", hint="no record can hold it")
-    if field == settings.entry_key:
+    if field == settings.entries.key:
         raise UsageError(f"{field!r} is what tells the maps apart", hint="name the field that holds the asset")
     found = project.objects.get(key_of_uri(settings, uri))
     if found is None:
@@ -83,14 +82,14 @@ def _change(project: OpenProject, char_id: str, title: str, field: str, found: R
     listed = settings.entries.of(document.fields)
     if not isinstance(listed, list | None):
         raise StoreError(f"{name}: `{settings.entries}` is not a list of maps", hint=_BY_HAND)
-    titles = [title_of(each, settings.entry_key) if isinstance(each, dict) else None for each in listed or ()]
-    known = spelling(title, {each for each in titles if each is not None})
-    held = [at for at, each in enumerate(titles) if each is not None and each == known]
+    maps = list(settings.entries.maps(listed))
+    known = spelling(title, {each for _, each, _ in maps if each is not None})
+    held = [(at, entry) for at, each, entry in maps if each is not None and each == known]
     if len(held) > 1:
-        why = f"has {len(held)} maps with {settings.entry_key} {title!r}"
+        why = f"has {len(held)} maps with {settings.entries.key} {title!r}"
         raise StoreError(f"{name}: `{settings.entries}` {why}", hint=_BY_HAND)
-    position = held[0] if held else None
-    old = None if listed is None or position is None else listed[position].get(field)
+    position, entry = held[0] if held else (None, dict[str, Any]())
+    old = entry.get(field)
     if uri in (old if isinstance(old, list) else [old]):
         return None
     new, needs = _value(project, char_id, field, old, found)

@@ -161,15 +161,15 @@ class _UndoSurvey:
             self._findings.append(make(Code.OBJECTS_STAY, past.run.stores.bucket, None, what=what))
 
     def _take(self, world: World, document: str, fields: Mapping[str, Any], touched: Sequence[Touched]) -> None:
-        entries, key = self._project.settings.entries, self._project.settings.entry_key
-        made = revert(fields, [each.reversed() for each in touched], entries, key)
+        entries = self._project.settings.entries
+        made = revert(fields, [each.reversed() for each in touched], entries)
         for each, verdict in zip(touched, made.verdicts, strict=True):
             change = self._change(world, document, each)
             if not self._scope.takes_type(change.asset_type):
                 continue
             if verdict is Verdict.ALREADY:
                 self._in_step += 1
-            elif verdict is Verdict.STALE or (each.field == key and not each.way) or not _is_plain(each.before):
+            elif verdict is Verdict.STALE or (each.field == entries.key and not each.way) or not _is_plain(each.before):
                 self._findings.append(make(Code.CHANGED_SINCE, change.document, document, place=self._place(each)))
             else:
                 self._put_back(change, document, each, {**fields, **made.fields})
@@ -257,11 +257,10 @@ def execute(
     command: str = "",
 ) -> Report:
     """Puts the fields back, under the same preconditions as any run. The journal has it as a run of its own."""
-    entries, entry_key = project.settings.entries, project.settings.entry_key
 
     def editor_of(changes: Sequence[FieldChange]) -> Editor:
         wanted = [undoing.wanted[change.id] for change in changes]
-        return partial(revert, wanted=wanted, entries=entries, entry_key=entry_key)
+        return partial(revert, wanted=wanted, entries=project.settings.entries)
 
     return run(project, undoing.plan, editor_of, listener=listener, stop=stop, command=command, undoes=undoing.run_id)
 

@@ -96,7 +96,6 @@ class Settings(msgspec.Struct, frozen=True):
     records: RecordsUri
     records_endpoint: str
     entries: Entries
-    entry_key: str
     local_db: LocalDbSettings | None
     policy: Policy
     asset_map: AssetMap
@@ -159,9 +158,6 @@ def parse(named: Path, path: Path, data: bytes, given: Overrides, env: Mapping[s
     root = pick(local, "root", "output")
     ignore = read_ignore(local)
     entries = _entries(records)
-    entry_key = records.text("entry_key", "title")
-    if not entry_key:
-        raise records.error("entry_key", "entry_key is empty", 'write entry_key = "title"')
     settle = local.value("settle", float, 2.0)
     if not 0 <= settle <= 86_400:
         raise local.error("settle", f"settle = {settle:g} is not a sensible wait", "give seconds from 0 to 86400")
@@ -184,10 +180,9 @@ def parse(named: Path, path: Path, data: bytes, given: Overrides, env: Mapping[s
         records=_parsed(pick(records, "uri"), RecordsUri.parse, "firestore://my-project/(default)/characters"),
         records_endpoint=records_endpoint,
         entries=entries,
-        entry_key=entry_key,
         local_db=_local_db(project, top),
         policy=_policy(top, given),
-        asset_map=read_asset_map(top, local, ignore, root.text, entry_key),
+        asset_map=read_asset_map(top, local, ignore, root.text, entries.key),
         index=_index(records, entries),
         user_project=_user_project(bucket),
         waivers=tuple(map(_waiver, top.tables("waiver", {"code", "subject", "reason", "until"}))),
@@ -197,13 +192,16 @@ def parse(named: Path, path: Path, data: bytes, given: Overrides, env: Mapping[s
 
 
 def _entries(table: Table) -> Entries:
-    """Returns a literal name, or the names that lead to the array."""
+    """Returns the array at a literal name or at the end of several, and the key of its maps."""
     written: str | Texts = table.value("entries", str | Texts, "assets")
     path = (written,) if isinstance(written, str) else written
     if not path or not all(path):
         what = "entries is empty" if not any(path) else f"entries = {list(path)!r} holds an empty name"
         raise table.error("entries", what, 'write entries = "assets", or entries = ["media", "assets"]')
-    return Entries(path)
+    key = table.text("entry_key", "title")
+    if not key:
+        raise table.error("entry_key", "entry_key is empty", 'write entry_key = "title"')
+    return Entries(path, key)
 
 
 def _index(table: Table, entries: Entries) -> str:

@@ -43,7 +43,6 @@ class Context(msgspec.Struct, frozen=True):
     bucket: BucketRoot
     collection: str
     entries: Entries
-    entry_key: str
     roots: tuple[RootForms, ...] = ()
     known_ids: frozenset[str] = frozenset()
     ids_known: bool = True

@@ -26,7 +26,6 @@ def is_derived(
     *,
     char_id: str,
     entries: Entries,
-    entry_key: str,
     bucket: BucketRoot,
     asset_map: AssetMap,
 ) -> bool:
@@ -37,7 +36,7 @@ def is_derived(
     rule gives its key to a needed object.
     """
     keys = {bucket.uri(need.key): need.key for need in needs}
-    return _Derivation(keys, char_id, entry_key, asset_map).of_level(made, source, entries.path)
+    return _Derivation(keys, char_id, entries.key, asset_map).of_level(made, source, entries.path)
 
 
 class _Derivation(NamedTuple):

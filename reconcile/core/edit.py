@@ -12,7 +12,7 @@ import msgspec
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
 from reconcile.core.names import spellings
-from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, remade, title_of, value_at
+from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, remade, value_at
 
 
 class Verdict(Enum):
@@ -36,39 +36,35 @@ class Edit(msgspec.Struct, frozen=True):
         return Verdict.SET in self.verdicts
 
 
-def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Entries, entry_key: str) -> Edit:
+def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Entries) -> Edit:
     """Applies the changes to a copy of a record's fields.
 
     Places are found by name, by the keys of maps and by the old value, never by position alone, so that a list that
     somebody reordered or extended is still edited in the right place. Everything else stays as it is.
     """
-    draft = _Edited(fields, entries, entry_key)
+    draft = _Edited(fields, entries)
     return draft.done(map(draft.make, changes))
 
 
 class Draft:
     """A copy of a record's fields while it is edited. ``listed`` are its entries; None if they are not a list."""
 
-    def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
+    def __init__(self, fields: Mapping[str, Any], entries: Entries) -> None:
         self.fields: dict[str, Any] = copied(fields)
         self.touched: list[Touched] = []
-        self._changed: set[str] = set()
-        self._entries = entries
-        self.entry_key = entry_key
+        self.entries = entries
         found = entries.of(self.fields)
         self.listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
 
     def put(self, trail: Trail, touched: Touched) -> Verdict:
         """Replaces the text at a trail."""
         value_at(self.fields, trail[:-1])[trail[-1]] = touched.after
-        self._changed.add(str(trail[0]))
         self.touched.append(touched)
         return Verdict.SET
 
     def note(self, touched: Touched, listed: list[Any]) -> Verdict:
         """Notes that a map of the entries was changed."""
-        self._entries.put(self.fields, listed)
-        self._changed.add(self._entries.top)
+        self.entries.put(self.fields, listed)
         self.touched.append(touched)
         return Verdict.SET
 
@@ -84,24 +80,23 @@ class Draft:
             return Verdict.ALREADY
         touched = msgspec.structs.replace(wanted, before=held, had=name in self.fields, after=new, has=True)
         self.fields[name] = new
-        self._changed.add(name)
         self.touched.append(touched)
         return Verdict.SET
 
     def done(self, verdicts: Iterable[Verdict]) -> Edit:
         judged = tuple(verdicts)
-        return Edit({name: self.fields[name] for name in sorted(self._changed)}, judged, tuple(self.touched))
+        changed = {str(each.way[0]) if each.way else self.entries.top for each in self.touched}
+        return Edit({name: self.fields[name] for name in sorted(changed)}, judged, tuple(self.touched))
 
 
 class _Edited(Draft):
-    def __init__(self, fields: Mapping[str, Any], entries: Entries, entry_key: str) -> None:
-        super().__init__(fields, entries, entry_key)
-        self._finder = Finder(self.fields, entry_key)
+    def __init__(self, fields: Mapping[str, Any], entries: Entries) -> None:
+        super().__init__(fields, entries)
+        self._finder = Finder(self.fields, entries.key)
         self._before = len(self.listed or ())
         self._places: dict[str | None, list[int]] = defaultdict(list)
-        for at, entry in enumerate(self.listed or ()):
-            if isinstance(entry, dict):
-                self._places[title_of(entry, entry_key)].append(at)
+        for at, title, _ in entries.maps(self.listed):
+            self._places[title].append(at)
 
     def make(self, change: FieldChange) -> Verdict:
         if change.is_index:
@@ -124,7 +119,7 @@ class _Edited(Draft):
         alike = self._alike(change.entry)
         if not alike and change.old is None and change.entry is not None and change.position is None:
             # Only a map that the plan did not see is added: one that somebody removed since stays removed.
-            listed.append({self.entry_key: change.entry, change.field: change.new})
+            listed.append({self.entries.key: change.entry, change.field: change.new})
             alike.append(len(listed) - 1)
             return self.note(_touch(change, len(listed) - 1, {}, Place.ADDED), listed)
         holding = [at for at in alike if same(listed[at].get(change.field), change.old)]

@@ -65,7 +65,7 @@ class PlainRecords:
         self._keys = keys
         self._entries = context.entries.path
         self._index = context.index
-        self._title = context.entry_key
+        self._title = context.entries.key
         self._ruled = context.asset_map.fields
         self._roots = context.roots
         self._start = f"{context.bucket}/"

@@ -8,26 +8,26 @@ from typing import Any
 
 from reconcile.core.edit import Draft, Edit, Verdict, one_of, same
 from reconcile.core.journal import Place, Touched
-from reconcile.core.way import Entries, Finder, Trail, Way, numberless, title_of
+from reconcile.core.way import Entries, Finder, Trail, Way, numberless
 
 
-def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> Edit:
+def revert(fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries) -> Edit:
     """Returns the edit that brings each place, found as in ``edit``, from ``before`` to ``after``, on a copy of the
     fields.
 
     A field that was absent is removed again, and so is a map that was added, once it holds only its key.
     """
-    draft = _Reversal(fields, wanted, entries, entry_key)
+    draft = _Reversal(fields, wanted, entries)
     verdicts = list(map(draft.take_back, wanted))
     draft.drop_bare()
     return draft.done(verdicts)
 
 
 class _Reversal(Draft):
-    def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries, entry_key: str) -> None:
-        super().__init__(fields, entries, entry_key)
+    def __init__(self, fields: Mapping[str, Any], wanted: Sequence[Touched], entries: Entries) -> None:
+        super().__init__(fields, entries)
         self._alike = Counter((each.entry, each.field) for each in wanted if not each.way)
-        self._trails = _trails(self.fields, [each for each in wanted if each.way and not each.is_index], entry_key)
+        self._trails = _trails(self.fields, [each for each in wanted if each.way and not each.is_index], entries.key)
 
     def take_back(self, wanted: Touched) -> Verdict:
         if wanted.is_index:
@@ -40,17 +40,13 @@ class _Reversal(Draft):
         trail = self._trails.get(wanted.id)
         if trail is not None:
             return self.put(trail, wanted)
-        finder = Finder(self.fields, self.entry_key)
+        finder = Finder(self.fields, self.entries.key)
         return Verdict.ALREADY if finder.has_become(way, wanted.before, wanted.after) else Verdict.STALE
 
     def _revert(self, wanted: Touched, listed: list[Any]) -> Verdict:
-        alike = [
-            at
-            for at, entry in enumerate(listed)
-            if isinstance(entry, dict) and title_of(entry, self.entry_key) == wanted.entry
-        ]
+        alike = [at for at, title, _ in self.entries.maps(listed) if title == wanted.entry]
         if not alike and wanted.place is Place.ADDED and wanted.entry is not None:
-            listed.append({self.entry_key: wanted.entry, wanted.field: wanted.after})
+            listed.append({self.entries.key: wanted.entry, wanted.field: wanted.after})
             return self.note(wanted, listed)
         holding = [each for each in alike if _holds(listed[each], wanted.field, wanted.before, wanted.had)]
         of_several = self._alike[wanted.entry, wanted.field]
@@ -69,7 +65,7 @@ class _Reversal(Draft):
     def drop_bare(self) -> None:
         """Removes the maps that the run had added, once nothing is left in them."""
         for wanted in self.touched:
-            bare = {self.entry_key: wanted.entry}
+            bare = {self.entries.key: wanted.entry}
             if wanted.place is Place.REMOVED and self.listed is not None and bare in self.listed:
                 self.listed.remove(bare)
 

@@ -30,9 +30,13 @@ Trail: TypeAlias = tuple[str | int, ...]
 
 
 class Entries(msgspec.Struct, frozen=True):
-    """The location of the array of maps in a record: the names of the fields that lead to it."""
+    """The location of the array of maps in a record: the names of the fields that lead to it.
+
+    ``key`` is the field of each map whose value tells the maps apart.
+    """
 
     path: tuple[str, ...]
+    key: str
 
     def __str__(self) -> str:
         return shown(self.path)
@@ -53,6 +57,12 @@ class Entries(msgspec.Struct, frozen=True):
             value = value.get(name)
         return value
 
+    def maps(self, listed: Any) -> Iterator[tuple[int, str | None, dict[str, Any]]]:
+        """Yields each map in the array with its number and its key; nothing if the array is another value."""
+        for at, entry in enumerate(listed if isinstance(listed, list) else ()):
+            if isinstance(entry, dict):
+                yield at, title_of(entry, self.key), entry
+
     @property
     def names_in_top(self) -> list[str]:
         """The names that the one name would lead along if it was meant as a path; none if it does not look like one."""
@@ -68,12 +78,12 @@ class Entries(msgspec.Struct, frozen=True):
         names = self.names_in_top
         if not names:
             return None
-        found: Entries | None = None
+        found: tuple[str, ...] | None = None
         for fields in documents:
             if self.top in fields:
                 return None
             found = found or _array_at(fields, names)
-        return found
+        return None if found is None else msgspec.structs.replace(self, path=found)
 
     def put(self, fields: dict[str, Any], entries: list[Any]) -> None:
         """Puts the array in its place, adding the maps that lead there.
@@ -236,8 +246,8 @@ def numberless(way: Way) -> Way:
     return tuple(0 if isinstance(step, int) else step for step in way)
 
 
-def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None:
-    """Returns the array at the end of these names, in any case, with the document's spelling; else None."""
+def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> tuple[str, ...] | None:
+    """Returns the path to the array at the end of these names, in any case, with the document's spelling; else None."""
     value: Any = fields
     path: list[str] = []
     for name in names:
@@ -248,4 +258,4 @@ def _array_at(fields: Mapping[str, Any], names: Iterable[str]) -> Entries | None
             return None
         path.append(name if name in alike else alike[0])
         value = value[path[-1]]
-    return Entries(tuple(path)) if isinstance(value, list) else None
+    return tuple(path) if isinstance(value, list) else None

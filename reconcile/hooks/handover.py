@@ -65,7 +65,7 @@ class Handover:
         self.call = call
         self.settings = settings
         self.outbox = Outbox(settings.project)
-        self.title = (call.asset or {}).get(settings.entry_key, "")
+        self.title = (call.asset or {}).get(settings.entries.key, "")
         self.notes: dict[str, Note] = {}
         self.refused = dict(call.wrong)
         for name in call.files:
@@ -77,7 +77,7 @@ class Handover:
         self.first = next(iter(self.notes), f"what belongs to {call.char_id}")
 
     def _note_of(self, name: str) -> Note:
-        call, rules, key = self.call, self.settings.asset_map, self.settings.entry_key
+        call, rules, key = self.call, self.settings.asset_map, self.settings.entries.key
         asset_type = None if call.asset_type is None else rules.type_called(call.asset_type)
         named = ((self.title, field) for field, file in call.fields if file == name and field != key)
         places = tuple(each for each in named if all(text.strip() and is_unicode(text) for text in each))

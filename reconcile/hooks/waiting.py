@@ -36,7 +36,7 @@ def hand_over(call: Call, options: HookOptions) -> Answer:
         return {}, call.wrong
     handover = Handover(call, settings_of(options.project, call.files))
     if call.fields and not handover.title.strip():
-        key = handover.settings.entry_key
+        key = handover.settings.entries.key
         _log.warning("the upsert for %s gives no text for %r, so no field is set", call.char_id, key)
     uris: dict[str, str] = {}
     problems: dict[str, ReconcileError] = {}

@@ -34,7 +34,6 @@ from reconcile.core.plan import Scope
 from reconcile.core.ramp import Rates
 from reconcile.core.report import Problem
 from reconcile.core.rows import Document, World
-from reconcile.core.way import Entries
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
@@ -130,7 +129,7 @@ def _check_entries(project: OpenProject, found: Noted, roster: Roster) -> None:
     if found.has_entries:
         seen[entries.top] = None
     elif found.array:
-        Entries(found.array).put(seen, [])
+        msgspec.structs.replace(entries, path=found.array).put(seen, [])
     check_entries(project.settings, [Document("", seen, ""), *roster.local_documents])
 
 

@@ -87,8 +87,7 @@ def execute(
     check(project, plan)
     if not force:
         check_limits(part_of or LimitCounts.of(plan), project.settings.policy.max_replace, max_actions)
-    entries, entry_key = project.settings.entries, project.settings.entry_key
-    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=entries, entry_key=entry_key)  # noqa: E731
+    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=project.settings.entries)  # noqa: E731
     report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
     project.forget_done_notes()
     if project.options.allows_empty and project.lost_files():
@@ -146,7 +145,7 @@ def check(project: OpenProject, plan: Plan) -> None:
         plan, project.stores, settings.rules_digest, settings.bucket, settings.records.collection, settings.index
     )
     for change in plan.actions:
-        if isinstance(change, SetField | RewriteLocalDb) and change.field == settings.entry_key:
+        if isinstance(change, SetField | RewriteLocalDb) and change.field == settings.entries.key:
             what = f"writes {change.field!r}, which tells maps apart"
             raise UsageError(f"action {change.id} of the plan {what}", hint=AGAIN)
         if isinstance(change, Replace) and settings.policy.replace is Replacing.NEVER:

@@ -85,7 +85,6 @@ class Creations:
             change.needs,
             char_id=char_id,
             entries=settings.entries,
-            entry_key=settings.entry_key,
             bucket=settings.bucket,
             asset_map=settings.asset_map,
         )

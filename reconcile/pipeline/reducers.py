@@ -15,7 +15,6 @@ from reconcile.core.names import nfc, spelling
 from reconcile.core.notes import Note, Place, wishes
 from reconcile.core.rows import Agreed, Document, KeyFacts, KeyTally, Row, Stream
 from reconcile.core.status import Tally
-from reconcile.core.way import title_of
 from reconcile.ports import AgreedStates
 from reconcile.project import OpenProject
 
@@ -200,8 +199,8 @@ def _places_of(record: Document, key: str, context: Context) -> set[Place]:
     uri, entries = context.bucket.uri(key), context.entries.of(record.fields)
     return {
         (nfc(title), name)
-        for entry in (entries if isinstance(entries, list) else [])
-        if isinstance(entry, dict) and (title := title_of(entry, context.entry_key)) is not None
+        for _, title, entry in context.entries.maps(entries)
+        if title is not None
         for name, value in entry.items()
         if value == uri or (isinstance(value, list) and uri in value)
     }

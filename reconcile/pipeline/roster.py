@@ -347,7 +347,6 @@ def context_of(project: OpenProject, roster: Roster, trace: Collection[str] = ()
         bucket=settings.bucket,
         collection=settings.records.collection,
         entries=settings.entries,
-        entry_key=settings.entry_key,
         roots=settings.roots,
         known_ids=roster.known_ids,
         ids_known=roster.ids_known,

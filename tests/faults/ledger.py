@@ -100,7 +100,7 @@ class Ledger:
         self._world = world
         self._bucket = world.settings.bucket
         self._entries = world.settings.entries.top
-        self._key = world.settings.entry_key
+        self._key = world.settings.entries.key
         self._moment = 0
         self.done: Counter[str] = Counter()
         """What runs did, by kind; apart from these what they did to indexes."""

@@ -96,7 +96,7 @@ class World(OpenProject):
                 asset_map=base.asset_map if rules is None else AssetMap(tuple(rules)),
                 local_db=LocalDbSettings(Path("characters.json"), rewrite) if local_db or rewrite else None,
                 policy=policy or base.policy,
-                entries=Entries(entries),
+                entries=Entries(entries, "title"),
                 index=index,
             ),
             RunOptions(),

@@ -31,7 +31,7 @@ def test_everything_that_the_rules_say_is_read(tmp_path: Path) -> None:
     assert (found.ignore, found.settle) == (("*.tmp",), 2.0)
     assert (found.bucket, found.bucket_endpoint) == (BucketRoot("my-bucket", "anime_dance"), "")
     assert (found.records, found.records_endpoint) == (RecordsUri("my-project", "(default)", "characters"), "")
-    assert (found.entries.path, found.entry_key) == (("assets",), "title")
+    assert (found.entries.path, found.entries.key) == (("assets",), "title")
     assert found.local_db == LocalDbSettings(tmp_path / "data/characters.json", rewrite=False)
     assert found.policy == Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
     cosplay, image = found.asset_map.rules
@@ -52,7 +52,7 @@ def test_what_is_left_out_has_its_default(tmp_path: Path) -> None:
     found = load(tmp_path, None, {})
     assert (found.root, found.previous_roots, found.settle) == (tmp_path / "output", (), 2.0)
     assert found.ignore == ("*.tmp", "*.part", ".DS_Store", "Thumbs.db", "desktop.ini")
-    assert (found.entries.path, found.entry_key, found.local_db) == (("assets",), "title", None)
+    assert (found.entries.path, found.entries.key, found.local_db) == (("assets",), "title", None)
     assert found.policy == Policy(Replacing.SAFE, ReplaceLimit(10, percent=True), create_records=True)
     [rule] = found.asset_map.rules
     assert (rule.label, rule.object, rule.field, rule.entry, rule.many) == ("x", None, None, None, Many.REPORT)

@@ -52,8 +52,7 @@ def derived(
         source,
         needs,
         char_id="rem",
-        entries=Entries(("assets",)),
-        entry_key="title",
+        entries=Entries(("assets",), "title"),
         bucket=BUCKET,
         asset_map=asset_map,
     )
@@ -80,7 +79,6 @@ def _all_derived(world: World) -> int:
             change.needs,
             char_id=char_id,
             entries=settings.entries,
-            entry_key=settings.entry_key,
             bucket=settings.bucket,
             asset_map=settings.asset_map,
         ), (change.fields, documents[char_id].fields)

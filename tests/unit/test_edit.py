@@ -14,7 +14,7 @@ from reconcile.core.changes import CreateRecord, Reason, RewriteLocalDb, SetFiel
 from reconcile.core.edit import Verdict, edit, without
 from reconcile.core.way import Entries
 
-ENTRIES = Entries(("assets",))
+ENTRIES = Entries(("assets",), "title")
 OLD, NEW = r"C:\oo\bar\output\characters\rem.png", "gs://my-bucket/anime_dance/characters/rem.png"
 
 
@@ -49,7 +49,7 @@ def primary(value: Any = OLD, **more: Any) -> dict[str, Any]:
 def edited(entries: Any, *changes: SetField) -> tuple[list[Any], list[Verdict]]:
     before = copy.deepcopy(entries)
     fields = {"name": "Rem", "assets": entries}
-    found = edit(fields, changes or (change(),), ENTRIES, "title")
+    found = edit(fields, changes or (change(),), ENTRIES)
     assert entries == before, "what was read is not changed"
     assert found.changed is (Verdict.SET in found.verdicts)
     assert found.fields.keys() == ({"assets"} if found.changed else set()), "only what changes is written"
@@ -170,7 +170,7 @@ def test_a_field_filled_meanwhile_is_stale_and_one_filled_with_the_same_is_alrea
 
 @pytest.mark.parametrize("entries", [{"0": {"title": "primary"}}, "text", 5, True])
 def test_entries_that_are_no_list_are_never_written(entries: Any) -> None:
-    found = edit({"assets": entries}, [change(), change(old=None)], ENTRIES, "title")
+    found = edit({"assets": entries}, [change(), change(old=None)], ENTRIES)
     assert found.verdicts == (Verdict.STALE, Verdict.STALE)
     assert not found.changed
 
@@ -205,7 +205,7 @@ def test_the_pipelines_own_database_is_edited_alike() -> None:
         new=NEW,
         needs=(),
     )
-    assert edit({"assets": [primary()]}, [rewrite], ENTRIES, "title").fields == {"assets": [primary(NEW)]}
+    assert edit({"assets": [primary()]}, [rewrite], ENTRIES).fields == {"assets": [primary(NEW)]}
 
 
 # -- any entries, any changes --
@@ -245,7 +245,7 @@ def test_nothing_but_the_named_fields_changes(entries: list[Any], changes: list[
 
 @given(_ENTRIES, st.lists(_CHANGES, max_size=5))
 def test_no_value_but_the_old_one_is_ever_overwritten(entries: list[Any], changes: list[SetField]) -> None:
-    found = edit({"assets": entries}, changes, ENTRIES, "title").fields.get("assets", entries)
+    found = edit({"assets": entries}, changes, ENTRIES).fields.get("assets", entries)
     olds = [repr(each.old) for each in changes] + [repr(each.new) for each in changes]
     for before, after in zip(entries, found, strict=False):
         if isinstance(before, dict):

@@ -211,7 +211,6 @@ class TestARecordThatIsAnAttack:
             bucket=settings.bucket,
             collection="characters",
             entries=settings.entries,
-            entry_key=settings.entry_key,
             roots=settings.roots,
         )
         found = list(explode(record, RecordWorld.RECORDS, context))

@@ -53,8 +53,7 @@ CONTEXT = Context(
     asset_map=users_settings().asset_map,
     bucket=BUCKET,
     collection="characters",
-    entries=Entries(("assets",)),
-    entry_key="title",
+    entries=Entries(("assets",), "title"),
     roots=tuple(map(root_forms, ROOTS)),
     known_ids=frozenset({"ann"}),
 )

@@ -204,7 +204,7 @@ def test_the_rules_name_the_array_by_a_text_or_by_a_list(folder: Path, written: 
     rules = folder / RULES
     text = rules.read_text(encoding="utf-8").replace('["media", "assets"]', written, 1)
     rules.write_text(text, encoding="utf-8")
-    assert load(folder, environ={}).entries == Entries(path)
+    assert load(folder, environ={}).entries == Entries(path, "title")
 
 
 @pytest.mark.parametrize("written", ['""', "[]", '["media", ""]', '["media", 5]', "5", "true", '{a = "b"}'])

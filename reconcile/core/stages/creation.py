@@ -99,7 +99,7 @@ def _badly_titled(maker: Record, settled: Iterable[_Settled]) -> Iterator[Findin
     context = maker.context
     for title in maker.titles:
         if title is not None and context.bucket.key(bare(title)) is not None:
-            why = f"a map has the URI {title!r} for its {context.entry_key}"
+            why = f"a map has the URI {title!r} for its {context.entries.key}"
             yield make(Code.MALFORMED_RECORD, maker.name, maker.record.id, why=why)
     for each in settled:
         is_title = each.slot.is_name and each.slot.at[-1] != each.text
@@ -174,9 +174,9 @@ def _put(entries: list[Any], field: Field, context: Context) -> None:
     if field.held is Held.ALIEN and not field.needs and not field.unresolved:
         return  # its texts were settled one by one
     if field.position is None:
-        entry = next((each for each in entries if each.get(context.entry_key) == field.entry), None)
+        entry = next((each for each in entries if each.get(context.entries.key) == field.entry), None)
         if entry is None:
-            entry = {context.entry_key: field.entry}
+            entry = {context.entries.key: field.entry}
             entries.append(entry)
     else:
         entry = entries[field.position]

@@ -48,18 +48,18 @@ def texts_elsewhere(fields: Mapping[str, Any], context: Context) -> Iterator[tup
 def _entries(listed: list[Any], way: Way, context: Context) -> Iterator[tuple[Way, Any, Slot | None]]:
     """Yields what the entries contain outside plain fields: the other values of maps, and items that are not maps."""
     maps = [each for each in listed if isinstance(each, dict)]
-    titles = Counter(title_of(each, context.entry_key) for each in maps)
+    titles = Counter(title_of(each, context.entries.key) for each in maps)
     for position, entry in enumerate(listed):
         if not isinstance(entry, dict):
             yield (*way, position), entry, None
             continue
-        title = title_of(entry, context.entry_key)
+        title = title_of(entry, context.entries.key)
         step: Step = position if title is None or titles[title] > 1 else Titled(title)
         for name, value in entry.items():
             at = (*way, step, name)
             if is_separated(name):
                 yield at, name, Slot(position, title, name, at=at, is_name=True)
-            if name == context.entry_key and isinstance(value, str):
+            if name == context.entries.key and isinstance(value, str):
                 if is_separated(value):
                     yield at, value, Slot(position, title, name, at=at, is_name=True)
             elif not isinstance(value, str) and not is_flat(value):

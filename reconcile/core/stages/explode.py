@@ -20,7 +20,6 @@ from reconcile.core.paths import (
 )
 from reconcile.core.rows import Candidate, Document, Row, Slot, Stream, World
 from reconcile.core.stages.elsewhere import is_flat, is_ours, texts_elsewhere
-from reconcile.core.way import title_of
 
 
 def explode_stage(document: Document, world: World, context: Context) -> Iterator[Row]:
@@ -49,21 +48,14 @@ def explode_uris(document: Document, world: World, context: Context) -> Iterator
 
 
 def all_texts(fields: Mapping[str, Any], context: Context) -> Iterator[tuple[Slot, str]]:
-    """Yields every text of a document that could name an asset, those of plain fields first."""
-    yield from texts(context.entries.of(fields), context)
-    yield from texts_elsewhere(fields, context)
+    """Yields every text of a document that could name an asset, those of plain fields first.
 
-
-def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
-    """Yields every text in the plain fields of these maps: each string, and each string in a list of single values."""
-    if not isinstance(entries, list):
-        return
-    for position, entry in enumerate(entries):
-        if not isinstance(entry, dict):
-            continue
-        title = title_of(entry, context.entry_key)
+    In a plain field that is the whole text, or each text in a list of single values.
+    """
+    key = context.entries.key
+    for position, title, entry in context.entries.maps(context.entries.of(fields)):
         for field, value in entry.items():
-            if field == context.entry_key:
+            if field == key:
                 continue
             if isinstance(value, str):
                 if value.strip():
@@ -72,6 +64,7 @@ def texts(entries: Any, context: Context) -> Iterator[tuple[Slot, str]]:
                 for item, text in enumerate(value):
                     if isinstance(text, str) and text.strip():
                         yield Slot(position, title, field, item), text
+    yield from texts_elsewhere(fields, context)
 
 
 def repairs_in(fields: Mapping[str, Any], context: Context) -> int:

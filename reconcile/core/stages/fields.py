@@ -14,7 +14,7 @@ from reconcile.core.context import Context
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.stages.elsewhere import is_flat, reason_of, unresolved
 from reconcile.core.stages.explode import repairs_in
-from reconcile.core.way import Way, shown, title_of
+from reconcile.core.way import Way, shown
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -91,14 +91,9 @@ class FieldReader:
     def read_fields(self) -> list[Field]:
         """Returns the fields of all maps in order; empty if the entries are not a list."""
         fields: list[Field] = []
-        for position, entry in enumerate(self.entries if isinstance(self.entries, list) else ()):
-            if isinstance(entry, dict):
-                title = title_of(entry, self.context.entry_key)
-                fields.extend(
-                    self._field(position, title, name, value)
-                    for name, value in entry.items()
-                    if name != self.context.entry_key
-                )
+        for position, title, entry in self.context.entries.maps(self.entries):
+            members = ((name, value) for name, value in entry.items() if name != self.context.entries.key)
+            fields.extend(self._field(position, title, name, value) for name, value in members)
         return fields
 
     def _field(self, position: int, title: str | None, name: str, value: Any) -> Field:

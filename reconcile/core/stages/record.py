@@ -42,7 +42,7 @@ class Record(FieldReader):
     ) -> None:
         super().__init__(record, references, context)
         listed = self.entries if isinstance(self.entries, list) else []
-        self.titles = [title_of(each, context.entry_key) if isinstance(each, dict) else None for each in listed]
+        self.titles = [title_of(each, context.entries.key) if isinstance(each, dict) else None for each in listed]
         """The key of each map, in order; None for a map without one."""
         told = wishes(context.asset_map, record.id, context.known_ids)
         named = _named_fields(local, local_references)
@@ -313,9 +313,9 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
     bad = [str(at) for at, entry in enumerate(entries) if not isinstance(entry, dict)]
     if bad:
         yield make(why=f"`{context.entries}` item {', '.join(bad)} is not a map")
-    titles = Counter(title_of(entry, context.entry_key) for entry in entries if isinstance(entry, dict))
+    titles = Counter(title for _, title, _ in context.entries.maps(entries))
     for title in sorted(title for title, count in titles.items() if title is not None and count > 1):
-        yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entry_key} {title!r}")
+        yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entries.key} {title!r}")
 
 
 def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
