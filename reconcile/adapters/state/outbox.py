@@ -73,18 +73,15 @@ class Outbox:
             self._put(changed)
 
     @contextmanager
-    def _alone(self, *, at_any_rate: bool = True) -> Iterator[bool]:
-        """Holds the lock, so that nobody else changes a note between reading and writing it.
-
-        Yields whether notes may be changed. If others hold the lock for too long they may be, with ``at_any_rate``:
-        writing without the lock is then better than losing a note.
-        """
+    def _alone(self) -> Iterator[bool]:
+        """Holds the lock, so that nobody else changes a note between reading and writing it. Yields false if others
+        hold it for too long: then nothing is removed, but writing without the lock is better than losing a note."""
         held = True
         with contextlib.ExitStack() as stack:
             try:
                 stack.callback(self._state.lock(_LOCK, self._patience, poll=0.01).release)
             except LockBusy:
-                held = at_any_rate
+                held = False
             except OSError:  # the folder cannot be locked or written
                 pass
             yield held
@@ -113,7 +110,7 @@ class Outbox:
         listed = list(notes)
         if not listed or not self._names():
             return
-        with self._alone(at_any_rate=False) as alone:
+        with self._alone() as alone:
             for note in listed if alone else ():  # a note that is left is removed by the next run
                 name = _name(note.path)
                 found = self._read(name)
