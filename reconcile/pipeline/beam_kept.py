@@ -32,13 +32,15 @@ class Kept:
 
     def given(self, pipeline: beam.Pipeline, name: str, values: Iterable[Any], together: int = TOGETHER) -> Any:
         """Makes a collection of these values. A worker gets this many of them ``together``."""
-        lines = (base64.b64encode(pack(some)) + b"\n" for some in _batches(iter(values), together))
+        coming = iter(values)
+        batches = iter(lambda: list(islice(coming, together)), [])
+        lines = (base64.b64encode(pack(some)) + b"\n" for some in batches)
         paths: list[str] = []
         while some := list(islice(lines, LINES)):
             paths.append(f"{self.folder}/{name.replace(' ', '-')}-{len(paths):05}")
             with FileSystems.create(paths[-1]) as file:
                 file.write(b"".join(some))
-        kept = pipeline | f"files of {name}" >> beam.Create(paths) | f"lines of {name}" >> beam.ParDo(_KeptLines())
+        kept = pipeline | f"files of {name}" >> beam.Create(paths) | f"lines of {name}" >> beam.FlatMap(_lines)
         return kept | f"spread {name}" >> beam.Reshuffle() | f"given {name}" >> beam.FlatMap(_values)
 
     def write(self, name: str, lines: Any) -> None:
@@ -57,17 +59,9 @@ class Kept:
             ) from error
 
 
-class _KeptLines(beam.DoFn):  # type: ignore[misc]
-    """Files → their lines."""
-
-    def process(self, element: str) -> Iterator[bytes]:
-        with FileSystems.open(element) as file:
-            yield from file
-
-
-def _batches(values: Iterator[Any], size: int) -> Iterator[list[Any]]:
-    while some := list(islice(values, size)):
-        yield some
+def _lines(path: str) -> Iterator[bytes]:
+    with FileSystems.open(path) as file:
+        yield from file
 
 
 def _values(line: bytes) -> list[Any]:

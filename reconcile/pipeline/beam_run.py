@@ -76,22 +76,6 @@ class Inputs(msgspec.Struct, frozen=True):
     listing: str = "the listing"
 
 
-class Results(msgspec.Struct, frozen=True):
-    """The result of a planning, as lines: rows, counts, the parts that could not be read, and what was noted."""
-
-    rows: beam.PCollection
-    counted: beam.PCollection
-    gaps: beam.PCollection
-    noted: beam.PCollection
-
-    def write(self, kept: Kept) -> None:
-        """Writes the result, which ``finished`` reads."""
-        kept.write("rows", self.rows)
-        kept.write("counted", self.counted | "as JSON" >> beam.Map(as_line))
-        kept.write("gaps", self.gaps)
-        kept.write("noted", self.noted)
-
-
 def opened(project: OpenProject, listener: Listener, refused: AccessDenied | None = None) -> Observed:
     """Begins a planning: reads the names of the records and the local database. If no record may be read, the names
     are unknown; ``refused`` says that this is known already. Raises as ``Inventory`` does."""
@@ -133,8 +117,9 @@ def _check_entries(project: OpenProject, found: Noted, roster: Roster) -> None:
     check_entries(project.settings, [Document("", seen, ""), *roster.local_documents])
 
 
-def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
-    """Runs the stages over these inputs. If more than ``at_hand`` ids are known, the workers do not hold them all."""
+def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) -> None:
+    """Runs the stages over these inputs, and writes what ``finished`` reads: rows, counts, the parts that could not be
+    read, and what was noted. If more than ``at_hand`` ids are known, the workers do not hold them all."""
     bare = msgspec.structs.replace(context, known_ids=frozenset())
     known = KnownIds(inputs.ids, bare, along=len(context.known_ids) > at_hand)
     files = inputs.files | "files and folders" >> beam.ParDo(steps.Files()).with_outputs(GAPS, main="rows")
@@ -169,12 +154,12 @@ def judged(inputs: Inputs, context: Context, at_hand: int = AT_HAND) -> Results:
         | "count" >> beam.ParDo(steps.CountKeys())
     )
     sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.ParDo(steps.Wanted())
-    return Results(
-        (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten(),
-        (counts, keys.counted) | "counts" >> beam.Flatten() | beam.CombineGlobally(_total),
-        all_gaps,
-        (inputs.noted, keys[NOTED], *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten(),
-    )
+    total = (counts, keys.counted) | "counts" >> beam.Flatten() | beam.CombineGlobally(_total)
+    noted_by_all = (inputs.noted, keys[NOTED], *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten()
+    kept.write("rows", (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten())
+    kept.write("counted", total | "as JSON" >> beam.Map(as_line))
+    kept.write("gaps", all_gaps)
+    kept.write("noted", noted_by_all)
 
 
 def _entries(records: Any, context: Context) -> Iterator[Any]:
@@ -230,7 +215,7 @@ def _run(
     try:
         kept = Kept(f"{base.rstrip('/')}/reconcile-{secrets.token_hex(6)}")
         with begun as pipeline:
-            judged(inputs_of(pipeline, project, seen, folders, kept, on_many=on_many), seen.context).write(kept)
+            judge(inputs_of(pipeline, project, seen, folders, kept, on_many=on_many), seen.context, kept)
     except ReconcileError:
         raise
     except Exception as error:

@@ -18,7 +18,7 @@ from apache_beam.metrics import Metrics
 from reconcile.adapters.inventory.store import two_live
 from reconcile.adapters.scanned import one_of
 from reconcile.core.asking import IdsAlong, ids_for, ids_for_exploding
-from reconcile.core.changes import is_object
+from reconcile.core.changes import Upload, keys_about
 from reconcile.core.context import Context
 from reconcile.core.errors import UsageError
 from reconcile.core.names import fold
@@ -47,9 +47,6 @@ _RECORDS_JUDGED = Metrics.counter(COUNTERS, "records judged")
 _CHANGES = Metrics.counter(COUNTERS, "changes")
 _FINDINGS = Metrics.counter(COUNTERS, "findings")
 
-COUNTED = (Stream.TALLY, Stream.MARK)
-PLANNED = (Stream.CHANGE, Stream.FINDING, Stream.AGREED)
-TO_DOCUMENTS = (Stream.ANSWER, Stream.CLAIM)
 _DOCUMENTS = {World.RECORDS: Stream.RECORD, World.LOCAL_DB: Stream.LOCAL_RECORD}
 
 
@@ -306,23 +303,25 @@ def key_rows(seen: Sequence[KeyRow], candidates: Sequence[Candidate], context: C
 def _led(row: Row) -> Iterator[Any]:
     """Sends a row of a stage to where it goes next: the documents, the counts, the copies, or the result."""
     value = row.value
-    if row.stream in TO_DOCUMENTS:
-        yield beam.pvalue.TaggedOutput("asked", packed(row))
-        return
-    if row.stream in PLANNED:
-        yield line(row)
-    if row.stream is Stream.CHANGE:
-        _CHANGES.inc()
-    elif row.stream is Stream.FINDING:
-        _FINDINGS.inc()
-    if row.stream in COUNTED:
-        yield beam.pvalue.TaggedOutput("tallies", packed(Row(row.stream, value.key, value)))
-    elif row.stream is Stream.CHANGE:
-        keys = (value.key,) if is_object(value) else tuple(need.key for need in value.needs)
-        for key in dict.fromkeys(keys):
-            yield beam.pvalue.TaggedOutput("tallies", packed(Row(row.stream, key, value)))
-    if row.stream is Stream.SOURCE:
-        yield beam.pvalue.TaggedOutput("sources", packed(row))
-    elif row.stream is Stream.CHANGE and value.__struct_config__.tag == "upload":
-        content = Source(value.key, value.size, value.crc32c, 0).content
-        yield beam.pvalue.TaggedOutput("sources", (content.encode(), _UPLOAD))
+    match row.stream:
+        case Stream.ANSWER | Stream.CLAIM:
+            yield beam.pvalue.TaggedOutput("asked", packed(row))
+        case Stream.TALLY | Stream.MARK:
+            yield beam.pvalue.TaggedOutput("tallies", packed(row))
+        case Stream.SOURCE:
+            yield beam.pvalue.TaggedOutput("sources", packed(row))
+        case Stream.AGREED:
+            yield line(row)
+        case Stream.FINDING:
+            _FINDINGS.inc()
+            yield line(row)
+        case Stream.CHANGE:
+            _CHANGES.inc()
+            yield line(row)
+            for key in keys_about(value):
+                yield beam.pvalue.TaggedOutput("tallies", packed(Row(row.stream, key, value)))
+            if isinstance(value, Upload):
+                content = Source(value.key, value.size, value.crc32c, 0).content
+                yield beam.pvalue.TaggedOutput("sources", (content.encode(), _UPLOAD))
+        case _:
+            pass

@@ -22,7 +22,7 @@ from reconcile.core.planfile import dumps
 from reconcile.core.ramp import Rates
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
-from reconcile.pipeline.beam_run import finished, inputs_of, judged, opened
+from reconcile.pipeline.beam_run import finished, inputs_of, judge, opened
 from reconcile.pipeline.beam_run import survey as survey_on_beam
 from reconcile.pipeline.beam_runner import counters_of, is_local, options_of, pipeline_of
 from reconcile.pipeline.beam_sources import DOCUMENTS, LANES, ReadLanes, in_lane
@@ -137,7 +137,7 @@ def test_the_counters_of_a_run_tell_what_was_read_and_judged(tmp_path: Path) -> 
         scan(project, DiskFolder(where), "here", silent)
         seen, kept, pipeline = opened(project, silent), Kept(str(tmp_path / "kept")), pipeline_of(options_of([]))
         with pipeline as begun:
-            judged(inputs_of(begun, project, seen, [where], kept, on_many=False), seen.context).write(kept)
+            judge(inputs_of(begun, project, seen, [where], kept, on_many=False), seen.context, kept)
         counters = counters_of(pipeline.result)
         plan = finished(project, seen, kept, silent).plan
         read = {
@@ -202,7 +202,7 @@ def test_records_in_lanes_give_the_same_plan(tmp_path: Path) -> None:
             seen, kept = opened(project, silent), Kept(str(tmp_path / f"kept {on_many}"))
             with pipeline_of(options_of([])) as begun:
                 inputs = inputs_of(begun, project, seen, [where], kept, on_many=on_many)
-                judged(inputs, seen.context).write(kept)
+                judge(inputs, seen.context, kept)
             plans.append(undated(finished(project, seen, kept, silent).plan))
         assert plans[0] == plans[1]
         assert b"set_field" in plans[0]

@@ -17,7 +17,7 @@ from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
 from reconcile.pipeline.beam_lines import Noted, as_line, gap_line
-from reconcile.pipeline.beam_run import Inputs, finished, judged, opened
+from reconcile.pipeline.beam_run import Inputs, finished, judge, opened
 from reconcile.pipeline.beam_sources import Range, objects_in, ranges
 from reconcile.pipeline.gaps import Denied
 from tests.kit.world import World
@@ -57,5 +57,5 @@ def planned(
             created("gaps of listings", [gap_line(each) for each in found if isinstance(each, Denied)]),
             created("noted of listings", [as_line(Noted(listed=True)) for _ in listed]),
         )
-        judged(inputs, seen.context, at_hand).write(kept)
+        judge(inputs, seen.context, kept, at_hand)
     return finished(world, seen, kept, silent).plan
