@@ -55,7 +55,6 @@ from reconcile.project import OpenProject
 
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
-T = TypeVar("T", SetField, RewriteLocalDb)
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
 EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
 """Returns the editor that makes these field changes of one record."""
@@ -240,8 +239,8 @@ class _Run:
         self._outcomes[outcome.id] = outcome
         key = change.key if is_object(change) else None
         arrived = None if key is None else self._objects.of(key)
-        copied = key is not None and self._objects.is_copied(key)
-        self._account.ended(change, outcome, None if arrived is None else arrived.generation, copied=copied)
+        generation, copied = (None, False) if arrived is None else (arrived.generation, arrived.copied)
+        self._account.ended(change, outcome, generation, copied=copied)
         if outcome.is_done:
             self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
@@ -290,12 +289,12 @@ class _Run:
             return OutcomeKind.STALE, Problem(PreconditionFailed.code, why, "plan again")
         return None
 
-    def _ready(self, changes: Sequence[T]) -> tuple[list[T], list[Outcome]]:
+    def _ready(self, changes: Sequence[FieldChange]) -> tuple[list[FieldChange], list[Outcome]]:
         """Returns the changes whose objects are there, and the outcomes of the others."""
         found = [(change, self._blocked(change)) for change in changes]
         return [each for each, outcome in found if outcome is None], [outcome for _, outcome in found if outcome]
 
-    def _blocked(self, change: SetField | RewriteLocalDb) -> Outcome | None:
+    def _blocked(self, change: FieldChange) -> Outcome | None:
         try:
             problem = next(filter(None, map(self._unmet, change.needs)), None)
         except ReconcileError as error:

@@ -24,12 +24,14 @@ _REMEMBERED_AFTER = 1.0
 
 
 class Written(NamedTuple):
-    """A successful write: how the object came to hold the planned bytes, its generation, and the bytes sent
-    (``moved``)."""
+    """A successful write: how the object came to hold the planned bytes, its generation and checksum, the bytes sent
+    (``moved``), and whether it was ``copied`` from another one."""
 
     kind: OutcomeKind
     generation: int
-    moved: int
+    crc32c: str
+    moved: int = 0
+    copied: bool = False
 
 
 def write(project: OpenProject, change: ContentChange, progress: Callable[[int], None]) -> Written:
@@ -53,8 +55,8 @@ def write(project: OpenProject, change: ContentChange, progress: Callable[[int],
         found = project.objects.get(change.key)
         if found is None or compare_object(change.size, change.crc32c, found) is not Comparison.SAME:
             raise
-        return Written(OutcomeKind.ALREADY, found.generation, 0)
-    return Written(OutcomeKind.APPLIED, sent.generation, change.size)
+        return Written(OutcomeKind.ALREADY, found.generation, change.crc32c)
+    return Written(OutcomeKind.APPLIED, sent.generation, change.crc32c, moved=change.size)
 
 
 def _desired(change: ContentChange) -> DesiredObject:
@@ -80,7 +82,7 @@ def _copied(project: OpenProject, change: Copy, path: str) -> Written | None:
         return None
     except (AccessDenied, Rejected):
         return None
-    return Written(OutcomeKind.APPLIED, made.generation, 0)
+    return Written(OutcomeKind.APPLIED, made.generation, change.crc32c, copied=True)
 
 
 def retype(project: OpenProject, change: SetMetadata) -> OutcomeKind:
@@ -114,26 +116,18 @@ class WrittenObjects:
         """Bytes sent."""
         self._agreed = agreed
         self._lock = threading.Lock()
-        self._found: dict[str, Agreed] = {}
-        self._copied: set[str] = set()
+        self._written: dict[str, Written] = {}
         self._due: list[Agreed] = []
         self._remembered_at = time.monotonic()
 
-    def of(self, key: str) -> Agreed | None:
-        return self._found.get(key)
-
-    def is_copied(self, key: str) -> bool:
-        """Whether this run copied the object from another one."""
-        return key in self._copied
+    def of(self, key: str) -> Written | None:
+        return self._written.get(key)
 
     def add(self, change: ContentChange, written: Written) -> None:
-        found = Agreed(change.key, change.size, change.crc32c, written.generation)
         with self._lock:
             self.moved += written.moved
-            if isinstance(change, Copy) and written.kind is OutcomeKind.APPLIED and not written.moved:
-                self._copied.add(change.key)
-            self._found[change.key] = found
-            self._due.append(found)
+            self._written[change.key] = written
+            self._due.append(Agreed(change.key, change.size, change.crc32c, written.generation))
             late = time.monotonic() - self._remembered_at > _REMEMBERED_AFTER
             is_time = late or len(self._due) >= _REMEMBERED_TOGETHER
         if is_time:
