@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
 
 from reconcile.core.errors import JournalError
 from reconcile.core.moment import Moment
-from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject, Served
+from reconcile.core.rows import Agreed, Document, Hashed, LocalFile, RemoteObject
 
 if TYPE_CHECKING:
     from reconcile.core.journal import JournaledRun, Line, RunStarted
@@ -228,34 +228,6 @@ class Journals(Protocol):
 
 LONGEST_URL = 7 * 86_400
 """Seconds: the maximum validity of a V4 signed URL."""
-
-
-class UrlSigner(Protocol):
-    """Signs URLs with which anyone may read an object for a while. Each is a secret: whoever has it can read the
-    object."""
-
-    @property
-    def holds_for(self) -> float:
-        """Seconds for which a URL is sure to be valid, by the key of the first signature; a longer one may expire
-        early."""
-
-    def sign(self, key: str, *, expires: float) -> str:
-        """Returns a V4 signed URL for reading the object of this key, for ``expires`` seconds, at most a week.
-
-        Makes no request, except to the signing service for an account without a key. Raises AccessDenied if these
-        credentials cannot sign, and StoreUnavailable.
-        """
-
-
-class UrlReader(Protocol):
-    """Reads a URL as a stranger would: with the URL alone."""
-
-    def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> AbstractContextManager[Served]:
-        """Opens the answer to the URL, with all of its content or only the first ``limit`` bytes.
-
-        An ``encoded`` object is requested as it is stored. An answer with any status is returned. Raises
-        StoreUnavailable if there is none or it ends early; no message contains the URL.
-        """
 
 
 class SharedFolder(Protocol):

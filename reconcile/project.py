@@ -31,20 +31,14 @@ from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.ramp import Rates
 from reconcile.core.rules import AssetMap
-from reconcile.ports import (
-    AgreedStates,
-    FileSource,
-    ObjectStore,
-    RecordStore,
-    SharedFolder,
-    UrlReader,
-    UrlSigner,
-)
+from reconcile.ports import AgreedStates, FileSource, ObjectStore, RecordStore, SharedFolder
 from reconcile.run_options import APART_FROM, CONCURRENCY, RETRIES_A_WORKER, RunOptions
 from reconcile.version import VERSION
 
 # Adapters are imported on demand: no run needs all of them, and a short one spends most of its time importing.
 if TYPE_CHECKING:
+    from reconcile.adapters.gcs.signing import Signer
+    from reconcile.adapters.gcs.url_reader import HttpReader
     from reconcile.adapters.inventory.report import InventoryReport
     from reconcile.adapters.jsondb.store import JsonDatabase
     from reconcile.adapters.local.writing import LocalPlaces
@@ -318,7 +312,7 @@ class OpenProject(RunFacts, Closing):
         return open_folder(where, self.bucket, self.objects_at)
 
     @cached_property
-    def signer(self) -> UrlSigner:
+    def signer(self) -> Signer:
         """The signer of URLs. Raises UsageError for a bucket without URLs."""
         settings = self.settings
         if settings.bucket_endpoint.startswith("file:"):
@@ -333,7 +327,7 @@ class OpenProject(RunFacts, Closing):
         return Signer(settings.bucket, emulator, user_project=settings.user_project)
 
     @cached_property
-    def url_reader(self) -> UrlReader:
+    def url_reader(self) -> HttpReader:
         """The reader of signed URLs, which reads them as a stranger would."""
         from reconcile.adapters.gcs.url_reader import HttpReader
 

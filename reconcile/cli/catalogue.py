@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import partial
 from typing import Annotated, TypeAlias
 
 import typer
@@ -45,7 +46,9 @@ def list(
         asked = scope_of(project, scope)
         catalogue = Catalogue(project, asked, listener, partial=True)
         kept = (asset for asset in catalogue if not states or asset.state in states)
-        assets = kept if lifetime is None else with_urls(kept, project.signer, project.bucket, lifetime)
+        assets: Iterable[Asset] = kept
+        if lifetime is not None:
+            assets = with_urls(kept, partial(project.signer.sign, expires=lifetime), project.bucket)
         without = lacking(catalogue, project.asset_map, asked)
         if session.json:
             rows, name = (without, "missing") if missing else (assets, "rows")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -12,14 +12,13 @@ from reconcile.core.names import BucketRoot
 from reconcile.core.plan import Scope
 from reconcile.core.rules import AssetMap
 from reconcile.pipeline.catalogue import Catalogue
-from reconcile.ports import UrlSigner
 
 
-def with_urls(assets: Iterable[Asset], signer: UrlSigner, bucket: BucketRoot, expires: float) -> Iterator[Asset]:
-    """Yields the assets, those in the bucket with a URL signed for ``expires`` seconds. Raises StoreError."""
+def with_urls(assets: Iterable[Asset], signed: Callable[[str], str], bucket: BucketRoot) -> Iterator[Asset]:
+    """Yields the assets, those in the bucket with the URL signed for their key. Raises what ``signed`` raises."""
     for asset in assets:
         key = bucket.key(asset.uri) if asset.bucket else None
-        yield asset if key is None else msgspec.structs.replace(asset, url=signer.sign(key, expires=expires))
+        yield asset if key is None else msgspec.structs.replace(asset, url=signed(key))
 
 
 def lacking(catalogue: Catalogue, asset_map: AssetMap, scope: Scope) -> Iterator[Lacking]:

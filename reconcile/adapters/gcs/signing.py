@@ -35,10 +35,12 @@ _REFUSALS = ("PERMISSION_DENIED", "NOT_FOUND", "SERVICE_DISABLED", "UNAUTHENTICA
 
 
 class Signer:
-    """A ``UrlSigner`` that looks for credentials at the first signature unless ``credentials`` are given.
+    """Signs URLs with which anyone may read an object for a while. Each is a secret: whoever has it can read the
+    object.
 
-    ``transport`` replaces the HTTP transport of the credentials. URLs of an ``emulator``, which checks no signature and
-    must not get real credentials, are signed with a key of this process.
+    Credentials are looked for at the first signature unless ``credentials`` are given. ``transport`` replaces the HTTP
+    transport of the credentials. URLs of an ``emulator``, which checks no signature and must not get real credentials,
+    are signed with a key of this process.
     """
 
     def __init__(
@@ -60,13 +62,19 @@ class Signer:
 
     @property
     def holds_for(self) -> float:
-        """As ``UrlSigner.holds_for``. Credentials with their own key, and emulators, sign for any time."""
+        """Seconds for which a URL is sure to be valid, by the key of the first signature; a longer one may expire
+        early. Credentials with their own key, and emulators, sign for any time."""
         from google.oauth2.service_account import Credentials as WithKey
 
         is_own = self._emulator or self._ready is None or isinstance(self._ready[1], WithKey)
         return LONGEST_URL if is_own else MANAGED
 
     def sign(self, key: str, *, expires: float) -> str:
+        """Returns a V4 signed URL for reading the object of this key, for ``expires`` seconds, at most a week.
+
+        Makes no request, except to the signing service for an account without a key. Raises AccessDenied if these
+        credentials cannot sign, and StoreUnavailable.
+        """
         name = self._root.object_name(key)
         if (problem := key_problem(name)) is not None:
             raise Rejected(f"{self._root} cannot hold {name!r}: {problem}", hint="rename the file")

@@ -19,7 +19,7 @@ DEADLINE = 20.0
 
 
 class HttpReader(Closing):
-    """A ``UrlReader``. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call;
+    """Reads URLs. ``deadline`` (seconds) bounds connecting, each wait for an answer, and the retries of a call;
     ``watch`` sees each request."""
 
     def __init__(
@@ -33,7 +33,12 @@ class HttpReader(Closing):
 
     @contextmanager
     def fetch(self, url: str, *, limit: int | None = None, encoded: bool = False) -> Iterator[Served]:
-        """Fetches as ``UrlReader.fetch``. Transient failures are retried; a body that breaks off is not."""
+        """Yields the answer to the URL, with all of its content or only the first ``limit`` bytes.
+
+        An ``encoded`` object is requested as it is stored. An answer with any status is yielded. Raises
+        StoreUnavailable if there is none or it ends early. Transient failures are retried; a body that breaks off is
+        not.
+        """
         reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
         headers = accepting(encoded=encoded) | reach
         answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, _host(url)))
