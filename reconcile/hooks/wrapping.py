@@ -12,7 +12,7 @@ from types import MethodType
 
 from reconcile.core.errors import UsageError, as_ours
 from reconcile.core.portable import pickled
-from reconcile.hooks.errors import UPLOADING
+from reconcile.hooks.errors import UPLOADING, HookOptions
 
 # What is imported here costs each start of a workflow time, even if it calls no decorated function.
 TYPE_CHECKING = False
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from reconcile.hooks.calls import Returned
-    from reconcile.hooks.errors import HookOptions
 
 # As in inspect, where they are CO_GENERATOR, CO_COROUTINE and CO_ASYNC_GENERATOR.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
