@@ -24,7 +24,7 @@ from reconcile.adapters.gcs.failures import Transient, of_failed, wait
 from reconcile.adapters.gcs.http import GcsClient
 from reconcile.adapters.gcs.orders import md5_of, rewrite, set_type
 from reconcile.adapters.gcs.packing import accepting, stored
-from reconcile.adapters.gcs.upload import NoSessions, ObjectUpload, Sessions
+from reconcile.adapters.gcs.upload import ObjectUpload, Sessions
 from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.retry import Budget, Clock, Traffic
@@ -133,7 +133,7 @@ class GcsObjectStore(Closing):
             user_project=user_project,
             meter=meter,
         )
-        self._sessions = sessions or NoSessions()
+        self._sessions = sessions
         self._concurrency = concurrency
         self._page_size = page_size
         self._pace = pace

@@ -47,20 +47,6 @@ class Sessions(Protocol):
         """Forgets a session."""
 
 
-class NoSessions:
-    """Sessions that remembers nothing: an upload that was killed starts over."""
-
-    def get(self, key: str, crc32c: str, size: int) -> str | None:  # noqa: ARG002
-        """Returns None."""
-        return None
-
-    def put(self, key: str, crc32c: str, size: int, uri: str) -> None:
-        """Does nothing."""
-
-    def drop(self, key: str, crc32c: str, size: int) -> None:
-        """Does nothing."""
-
-
 class _SessionGone(Portable, Exception):
     """Raised if the server does not know the upload session, or no longer does."""
 
@@ -70,10 +56,11 @@ class ObjectUpload:
 
     Up to one chunk goes as a single multipart request, more goes in chunks through a resumable session. Both carry the
     planned crc32c, so that the server refuses different content, and the generation precondition. Metadata that users
-    set on a replaced object is kept, except its encoding: the new content has none.
+    set on a replaced object is kept, except its encoding: the new content has none. Without ``sessions`` an upload
+    that was killed starts over.
     """
 
-    def __init__(self, client: GcsClient, desired: DesiredObject, body: Body, sessions: Sessions) -> None:
+    def __init__(self, client: GcsClient, desired: DesiredObject, body: Body, sessions: Sessions | None) -> None:
         self._client = client
         self._desired = desired
         self._name = desired.key
@@ -144,10 +131,14 @@ class ObjectUpload:
         try:
             made = self._drive()
         except (PreconditionFailed, Rejected, SourceError):
-            self._sessions.drop(*self._session_key())
+            self._drop_session()
             raise
-        self._sessions.drop(*self._session_key())
+        self._drop_session()
         return made
+
+    def _drop_session(self) -> None:
+        if self._sessions is not None:
+            self._sessions.drop(*self._session_key())
 
     def _drive(self) -> Resource:
         """Sends chunk by chunk to the end and returns the object.
@@ -178,7 +169,7 @@ class ObjectUpload:
                 patience, furthest = self._client.patience(body=True), 0
 
     def _forget(self, lost_sessions: int) -> None:
-        self._sessions.drop(*self._session_key())
+        self._drop_session()
         self._resumed = False
         if lost_sessions > MAX_RESTARTS:
             message = f"{self._client.where} lost the upload session of {self._name!r} again and again"
@@ -191,7 +182,7 @@ class ObjectUpload:
         return key, self._desired.crc32c, self._body.size
 
     def _remembered(self) -> str | None:
-        uri = self._sessions.get(*self._session_key())
+        uri = None if self._sessions is None else self._sessions.get(*self._session_key())
         # A URI from a file on disk must not send our credentials to another server.
         if uri is None or not self._client.is_mine(uri):
             return None
@@ -218,7 +209,8 @@ class ObjectUpload:
             uri = self._client.at_home(uri)
         except ValueError:  # the URI is not repeated: it is a secret
             raise nonsense(self._client.where, "with an upload session that is not a URL") from None
-        self._sessions.put(*self._session_key(), uri)
+        if self._sessions is not None:
+            self._sessions.put(*self._session_key(), uri)
         return uri
 
     def _ask(self, uri: str) -> Resource | int:
