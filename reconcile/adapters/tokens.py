@@ -20,7 +20,6 @@ from reconcile.adapters.room import shortage
 from reconcile.core.portable import chain
 
 UNIVERSE = "googleapis.com"
-_UNAUTHORIZED = 401
 _REFRESHES = 2
 """How often a request that was answered with 401 is repeated with a new token."""
 
@@ -83,7 +82,7 @@ class AuthorizedHttp:
         left = _REFRESHES
         while True:
             answer = self._http.ask(method, url, {**headers, **self._headers(method, url)}, body, **options)
-            if answer.status_code != _UNAUTHORIZED or not left:
+            if answer.status_code != 401 or not left:
                 return answer
             answer.close()
             left -= 1

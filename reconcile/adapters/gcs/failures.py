@@ -12,7 +12,6 @@ from reconcile.adapters.network import GOOGLE
 from reconcile.adapters.retry import SPENT, Patience, seconds_asked
 from reconcile.core.errors import AccessDenied, ConfigError, StoreError, StoreUnavailable
 
-_TOO_MANY_REQUESTS = 429
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _TRANSIENT_REASONS = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED"})
 
@@ -81,7 +80,7 @@ def of_status(answer: Reply, message: str, reasons: Collection[str] = ()) -> Tra
         hint=f"it asks to wait {pause:.0f} s; run again later" if pause else "run again later",
         doubt=Doubt.ANSWERED if status >= 500 else Doubt.NONE,
         pause=pause,
-        throttled=status == _TOO_MANY_REQUESTS or pause > 0 or limited,
+        throttled=status == 429 or pause > 0 or limited,
     )
 
 
