@@ -149,28 +149,22 @@ def merge_many(
         for each in batch:
             noting(each, edits[each].touched)
         written = store.update_many(batch) if batch else {}
-        for char_id, changes in list(waiting.items()):
-            settled = _settle(changes, edits.get(char_id), written.get(char_id))
-            if settled is not None:
-                outcomes += settled
-                del waiting[char_id]
+        again: dict[str, Sequence[FieldChange]] = {}
+        for char_id, changes in waiting.items():
+            edited, answer = edits.get(char_id), written.get(char_id)
+            if edited is None or isinstance(answer, NotThere):
+                outcomes += _all(changes, OutcomeKind.STALE, _GONE)
+            elif isinstance(answer, PreconditionFailed):
+                again[char_id] = changes
+            elif isinstance(answer, ReconcileError):
+                outcomes += _all(changes, OutcomeKind.FAILED, Problem.of(answer))
+            else:
+                outcomes += _verdicts(changes, edited)
+        waiting = again
         if not waiting:
             return outcomes
         _back_off(attempt, wait)
     return outcomes + [outcome for changes in waiting.values() for outcome in _all(changes, OutcomeKind.FAILED, _BUSY)]
-
-
-def _settle(
-    changes: Sequence[FieldChange], edited: Edit | None, written: str | StoreError | None
-) -> list[Outcome] | None:
-    """Returns the outcomes of the changes of one document; None if they must be tried again."""
-    if edited is None or isinstance(written, NotThere):
-        return _all(changes, OutcomeKind.STALE, _GONE)
-    if isinstance(written, PreconditionFailed):
-        return None
-    if isinstance(written, ReconcileError):
-        return _all(changes, OutcomeKind.FAILED, Problem.of(written))
-    return _verdicts(changes, edited)
 
 
 def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> list[Outcome]:

@@ -24,14 +24,7 @@ from reconcile.core.rows import KeyFacts, Row, Stream
 from reconcile.core.waivers import used, waive
 from reconcile.pipeline.copying import CopySources
 from reconcile.pipeline.gaps import Denied, Gap, finding_of, warning_of
-from reconcile.pipeline.reducers import (
-    AgreedMemory,
-    KeyCounts,
-    PlanSink,
-    Tallies,
-    Traced,
-    kept_versions,
-)
+from reconcile.pipeline.reducers import AgreedMemory, KeyCounts, PlanSink, Tallies, Traced, kept_versions
 from reconcile.pipeline.roster import Roster, warn_if_root_is_gone
 from reconcile.project import OpenProject
 
