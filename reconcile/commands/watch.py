@@ -34,7 +34,7 @@ from reconcile.core.errors import LockHeld, ReconcileError, StoreUnavailable, Us
 from reconcile.core.events import Advanced, Event, Warned
 from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
-from reconcile.core.report import OutcomeKind, Report, Status, remaining
+from reconcile.core.report import Report, Status, remaining
 from reconcile.core.size import many
 from reconcile.core.watch_report import EventKind, OpenFindings, WatchState
 from reconcile.core.watching import (
@@ -62,7 +62,6 @@ _SHOWN = 10
 """The most paths that an event names."""
 
 Opener: TypeAlias = Callable[[], ClosedProject]
-_BAD = (OutcomeKind.FAILED, OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)
 
 
 class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,7 +315,7 @@ class Watcher:
         """Reports how the pass ended, and puts what it left back on the agenda."""
         whole = scope == self._options.scope
         found = self._standing.take(plan.findings, () if whole else scope.char_ids)
-        if report is None or _is_good(report, plan):
+        if report is None or report.status is Status.SUCCESS:
             self._agenda.done(batch, self._clock())
             if report is not None:
                 made = report.counts.applied + report.counts.already
@@ -344,7 +343,7 @@ class Watcher:
         return [path for path, owner in owners.items() if owner is None or not owner <= set(scope.char_ids)]
 
     def _conclude_badly(self, batch: Batch, plan: Plan, report: Report) -> None:
-        bad = [outcome for outcome in report.outcomes if outcome.outcome in _BAD]
+        bad = [outcome for outcome in report.outcomes if not outcome.is_done]
         good = report.counts.applied + report.counts.already
         if good:
             self._teller.applied(report, f"{many(good, 'change')} made, {len(bad)} not")
@@ -372,13 +371,6 @@ class Watcher:
     ) -> None:
         delay = self._agenda.failed(batch, self._clock(), alone=alone, longest=longest)
         self._teller.failed(sentence, code, delay, about, waiting=waiting)
-
-
-def _is_good(report: Report, plan: Plan) -> bool:
-    """Whether everything was done except what was held back on purpose."""
-    if report.status is Status.PARTIAL:
-        return plan.complete and not any(outcome.outcome in _BAD for outcome in report.outcomes)
-    return report.status is Status.SUCCESS
 
 
 def _to_look_at(findings: Iterable[Finding]) -> list[str]:
