@@ -29,9 +29,7 @@ class Belonging(NamedTuple):
 
     def is_in(self, scope: Scope) -> bool:
         """Whether it is in a scope. A record that names it counts, because only records in scope were read."""
-        if not self.named and not scope.takes_character(self.char_id):
-            return False
-        return scope.takes_type(self.asset_type)
+        return (self.named or scope.takes_character(self.char_id)) and scope.takes_type(self.asset_type)
 
 
 def owners(references: Iterable[Candidate], context: Context) -> dict[str, str]:
