@@ -14,17 +14,18 @@ from reconcile.config.settings import Settings
 from reconcile.core.changes import Change, Severity
 from reconcile.core.plan import Plan
 from reconcile.core.rows import LocalFile, RemoteObject
-from reconcile.core.status import StatusRow, Sync
+from reconcile.core.status import Sync
 from reconcile.pipeline.survey import Survey
 
 CharId: TypeAlias = str | None
 
 
 class CharacterState(msgspec.Struct):
-    """The state of a character: its row and its cells, its changes, and its number of findings of each severity."""
+    """The state of a character: whether one of its assets is not in step, its cells, its changes, and its number of
+    findings of each severity."""
 
     char_id: CharId
-    row: StatusRow | None = None
+    is_open: bool = False
     cells: list[Cell] = []
     changes: list[Change] = []
     findings: Counter[Severity] = msgspec.field(default_factory=Counter)
@@ -45,11 +46,6 @@ class CharacterState(msgspec.Struct):
     def warnings(self) -> int:
         """The number of its warnings that are not waived."""
         return self.findings[Severity.WARNING]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether one of its assets is not in step."""
-        return self.row is not None and self.row.sync in (Sync.PARTIAL, Sync.MISSING)
 
     @property
     def needs_nothing(self) -> bool:
@@ -74,7 +70,7 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
     none."""
     by_id: dict[CharId, CharacterState] = defaultdict(lambda: CharacterState(None))
     for row in seen.characters:
-        by_id[row.char_id].row = row
+        by_id[row.char_id].is_open = row.sync in (Sync.PARTIAL, Sync.MISSING)
     for cell in seen.cells:
         by_id[cell.char_id].cells.append(cell)
     for change in plan.actions:
