@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
-from reconcile.commands.links import links
+from reconcile.commands.links import LIFETIME, links
 from reconcile.config.naming import scope_named
 from reconcile.core.catalogue import Asset
 from reconcile.core.changes import Change, Finding
@@ -24,7 +24,6 @@ from reconcile.pipeline.planner import survey
 from reconcile.project import ClosedProject, OpenProject
 from reconcile.run_options import RunOptions
 
-_LIFETIME = "15m"
 _ROOTLESS = RunOptions(makes_root=True)
 """The options for calls that need no local root."""
 
@@ -42,7 +41,7 @@ class Shortcuts:
         settings, kind = self.settings, "OpenProject" if isinstance(self, OpenProject) else "Project"
         return f"<{kind} {settings.project}: {settings.bucket}, {settings.records}>"
 
-    def signed_url(self: Project | OpenedProject, uri: str, *, expires: str | float | timedelta = _LIFETIME) -> str:  # type: ignore[misc]
+    def signed_url(self: Project | OpenedProject, uri: str, *, expires: str | float | timedelta = LIFETIME) -> str:  # type: ignore[misc]
         """Returns a URL with which anybody may read the object of a gs:// URI, a key or a path until it expires.
 
         ``expires`` is a text such as ``"15m"``, seconds, or a timedelta; at most 7 days. Raises NotThere if the object
@@ -58,7 +57,7 @@ class Shortcuts:
         char_id: str,
         *,
         asset_types: Sequence[str] = (),
-        expires: str | float | timedelta = _LIFETIME,
+        expires: str | float | timedelta = LIFETIME,
     ) -> dict[str, str]:
         """Returns URLs, by gs:// URI, of all assets that a character has in the bucket, or of those of these types.
 
