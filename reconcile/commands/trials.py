@@ -179,8 +179,7 @@ def losers(asset_map: AssetMap, path: str, reading: Reading | None) -> tuple[Los
     rules = asset_map.rules
     chosen = rules.index(reading.rule)
     matching = [rule for rule in rules if rule is not reading.rule and rule.guess(path) is not None]
-    return tuple(Loser(rule.type, rule.path.source, _why(rules.index(rule) > chosen)) for rule in matching)
-
-
-def _why(later: bool) -> str:
-    return "comes later in the rules" if later else "finds no known character in the path, which the chosen rule does"
+    later, nobody = "comes later in the rules", "finds no known character in the path, which the chosen rule does"
+    return tuple(
+        Loser(rule.type, rule.path.source, later if rules.index(rule) > chosen else nobody) for rule in matching
+    )
