@@ -34,6 +34,8 @@ _NARROWEST = 16
 _WIDEST = 72
 """The width, in cells, up to which names are padded in a pipe."""
 _SAME_PATH = (Reason.LOCAL_PATH, Reason.DAMAGED_PATH)
+_TOLD = (Reason.DANGLING, Reason.DAMAGED_PATH, Reason.GENERIC_TYPE)
+"""The reasons that neither the signs nor the values show."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -79,22 +81,16 @@ def _line(changes: Sequence[Change], labels: Labels, glyphs: Glyphs, *, full: bo
     if fields and fields[0].is_index:
         return _of_index(fields, glyphs, full=full)
     sizes = [details(change)[1] for change in changes if is_object(change)]
+    reasons = [words.REASONS[change.reason] for change in changes if change.reason in _TOLD]
     return Line(
         kinds=tuple(dict.fromkeys(map(type, changes))),
         label=label(labels, first.asset_type),
         name=first.key or "",
         size=next(filter(None, sizes), ""),
         places=tuple(_places(fields, glyphs)),
-        remark="; ".join(dict.fromkeys(_reasons(changes))) if values else "",
+        remark="; ".join(dict.fromkeys(reasons)) if values else "",
         values=values,
     )
-
-
-def _reasons(changes: Iterable[Change]) -> Iterator[str]:
-    """Yields the reasons that neither the signs nor the values show."""
-    for change in changes:
-        if change.reason in (Reason.DANGLING, Reason.DAMAGED_PATH, Reason.GENERIC_TYPE):
-            yield words.REASONS[change.reason]
 
 
 def _of_index(fields: Sequence[FieldChange], glyphs: Glyphs, *, full: bool) -> Line:

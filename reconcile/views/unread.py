@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
-from reconcile.core.unread import TAKEN, AgainstRecords, TextGroup, TextVerdict
+from reconcile.core.unread import AgainstRecords, TextGroup, TextVerdict
 from reconcile.views import words
 from reconcile.views.changes import Labels, label
 from reconcile.views.terminal import Terminal
@@ -24,6 +23,7 @@ _MEANINGS = {
     TextVerdict.LONGER_TEXT: "longer texts with a path of ours in them, or the root folder itself",
     TextVerdict.OTHER_BUCKET: "URIs of another bucket, or outside the prefix",
 }
+"""What each verdict means, in the order in which they are shown."""
 _HINTS = {
     TextVerdict.BY_ITS_END: "to be sure of them, put their folder into previous_roots",
     TextVerdict.NO_RULE: "add a rule with such a path, or correct `path` of one",
@@ -44,22 +44,20 @@ def show_against(terminal: Terminal, found: AgainstRecords, labels: Labels, *, v
         f" {left:,} left unread.",
         style="bold" if not left else "bold yellow",
     )
-    ordered = sorted(found.groups, key=lambda each: (each.verdict not in TAKEN, _ORDER[each.verdict]))
-    for verdict, groups in groupby(ordered, key=lambda each: each.verdict):
-        listed = list(groups)
+    for verdict, meaning in _MEANINGS.items():
+        listed = [each for each in found.groups if each.verdict is verdict]
+        if not listed:
+            continue
         terminal.line()
         count = sum(each.count for each in listed)
         style = "green" if verdict is TextVerdict.TAKEN else "yellow"
-        terminal.line((verdict.value, style), f" ({count:,}): {_MEANINGS[verdict]}")
+        terminal.line((verdict.value, style), f" ({count:,}): {meaning}")
         if verdict in _HINTS:
             terminal.prose(f"To do: {_HINTS[verdict]}", indent=2)
         if verdict is TextVerdict.TAKEN and not verbose:
             _show_table(terminal, listed, labels)
         else:
             _show_groups(terminal, listed, labels, None if verbose else SHOWN)
-
-
-_ORDER = {verdict: rank for rank, verdict in enumerate(TextVerdict)}
 
 
 def _show_table(terminal: Terminal, groups: Sequence[TextGroup], labels: Labels) -> None:
