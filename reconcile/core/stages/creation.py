@@ -11,6 +11,7 @@ import msgspec
 from reconcile.core.catalogue import Mark
 from reconcile.core.changes import Code, CreateRecord, Finding, Reason, SetField, change_id
 from reconcile.core.context import Context
+from reconcile.core.document_rules import document_problem
 from reconcile.core.findings import LEFT_OUT, LEFT_OUT_WITHIN, make
 from reconcile.core.mentions import Mention
 from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
@@ -36,10 +37,9 @@ def create(
 ) -> Iterator[CreationOutput]:
     """Yields the record to create: local paths that resolve become URIs, the others are left out.
 
-    If a fault keeps it from being created, findings are yielded instead.
+    If a fault keeps it from being created, or the store would refuse it, findings are yielded instead.
     """
-    shell = Document(local.id, local.fields, "")
-    maker = _NewRecord(shell, references, local, references, claims, context)
+    maker = _NewRecord(local, references, local, references, claims, context)
     settled = {(each.slot.trail, each.slot.is_name): each for each in _settled(maker, references)}
     complaints = [
         *malformed(maker.name, local.id, maker.entries, context),
@@ -47,12 +47,10 @@ def create(
         *_with_odd_number(maker),
     ]
     fields = maker.read_fields()
-    if complaints:
+    # A new record does not later receive what was left out because it could not be read.
+    unknown = (each.key for each in references.values() if each.outlook is Outlook.UNKNOWN)
+    if complaints or not all(map(context.remote.covers, unknown)):
         yield from complaints
-        yield from unsettled(claims)
-        return
-    if any(each.outlook is Outlook.UNKNOWN and not context.remote.covers(each.key) for each in references.values()):
-        # A new record does not later receive what was left out because it could not be read.
         yield from unsettled(claims)
         return
     for field in fields:
@@ -79,14 +77,19 @@ def create(
     if not any(context.takes_key(need.key) for need in listed) and context.scope.paths:
         return
     document = context.document(local.id)
-    yield CreateRecord(
-        id=change_id("create_record", document, data),
-        char_id=local.id,
-        reason=Reason.MISSING_RECORD,
-        document=document,
-        fields=data,
-        needs=listed,
-    )
+    why = document_problem(document, data)
+    if why is None:
+        yield CreateRecord(
+            id=change_id("create_record", document, data),
+            char_id=local.id,
+            reason=Reason.MISSING_RECORD,
+            document=document,
+            fields=data,
+            needs=listed,
+        )
+    else:
+        yield make(Code.MISSING_RECORD, document, local.id, why=f"it cannot be made: {why}")
+        yield from unsettled(claims)
     if context.index:
         # Each type waits only for its own object, so none of them can be part of the record itself.
         named = [each for each in needs if not (isinstance(each, Answer) and each.slot.is_name)]

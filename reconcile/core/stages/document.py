@@ -8,11 +8,11 @@ from typing import TypeAlias
 from reconcile.core.catalogue import Mark
 from reconcile.core.changes import Code, CreateRecord, Finding, RewriteLocalDb, SetField
 from reconcile.core.context import Context
-from reconcile.core.document_rules import document_problem, id_problem, size_of, size_problem
+from reconcile.core.document_rules import id_problem, size_of, size_problem
 from reconcile.core.findings import BAD_ID, make
 from reconcile.core.names import is_unicode
 from reconcile.core.rows import Answer, Claim, Document, Group, Outlook, Row, Stream, World
-from reconcile.core.stages.creation import CreationOutput, create
+from reconcile.core.stages.creation import create
 from reconcile.core.stages.fields import References, best
 from reconcile.core.stages.outputs import as_rows
 from reconcile.core.stages.record import Record, RecordOutput, unsettled
@@ -58,7 +58,7 @@ def by_document(
         yield from unsettled(claims)
     elif local is not None and context.create_records and id_problem(char_id) is None:
         if context.scope.takes_type(None):
-            yield from _that_may_be(create(local, in_local, claims, context), claims)
+            yield from create(local, in_local, claims, context)
         else:
             yield from unsettled(claims)
     elif local is not None or claims:
@@ -90,17 +90,6 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
             yield from unsettled(need for change in changes for need in change.needs)
             listed = [each for each in listed if not isinstance(each, SetField)]
     yield from listed
-
-
-def _that_may_be(outputs: Iterable[CreationOutput], claims: Sequence[Claim]) -> Iterator[CreationOutput]:
-    """Yields the outputs, with a finding in place of a new record that the store would refuse."""
-    for output in outputs:
-        why = document_problem(output.document, output.fields) if isinstance(output, CreateRecord) else None
-        if why is not None and isinstance(output, CreateRecord):
-            yield make(Code.MISSING_RECORD, output.document, output.char_id or "", why=f"it cannot be made: {why}")
-            yield from unsettled(claims)
-        else:
-            yield output
 
 
 def _with_local_claims(
