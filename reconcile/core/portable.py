@@ -71,8 +71,9 @@ class _Sent:
         self._error = error
 
     def __reduce__(self) -> tuple[Any, ...]:
-        packed = pickled(self._error) or pickled(Foreign(f"{_name_of(self._error)}: {_shown(self._error)}"))
-        return _arrived, (packed, *_origin(self._error))
+        error, kind = self._error, type(self._error)
+        packed = pickled(error) or pickled(Foreign(f"{kind.__module__}.{kind.__qualname__}: {_shown(error)}"))
+        return _arrived, (packed, *_origin(error))
 
 
 def _arrived(packed: bytes, *origin: Any) -> BaseException:
@@ -95,10 +96,6 @@ def pickled(value: Any) -> bytes | None:
     except Exception:  # noqa: BLE001 - whatever a foreign object does, the error that holds it must arrive
         return None
     return packed
-
-
-def _name_of(error: BaseException) -> str:
-    return f"{type(error).__module__}.{type(error).__qualname__}"
 
 
 def _shown(value: Any) -> str:
