@@ -7,6 +7,7 @@ from enum import Enum, StrEnum
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
+from msgspec.structs import astuple
 
 from reconcile.core.names import may_be_respelt
 from reconcile.core.rules import Many
@@ -318,16 +319,8 @@ class KeyRow(msgspec.Struct, frozen=True, gc=False):
         return self.local_known and self.remote_known and not self.exists
 
     def joined(self, other: KeyRow) -> KeyRow:
-        """Returns this row combined with another one of the same key."""
-        return KeyRow(
-            self.key,
-            self.path if self.path is not None else other.path,
-            self.local or other.local,
-            self.remote or other.remote,
-            self.agreed or other.agreed,
-            self.local_known or other.local_known,
-            self.remote_known or other.remote_known,
-        )
+        """Returns this row with what only another one of the same key has."""
+        return KeyRow(*(ours or theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
 
 
 class Stream(StrEnum):
