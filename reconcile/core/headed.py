@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
 from reconcile.core.errors import UsageError
 
 
-class _Head(Protocol):
-    @property
-    def format(self) -> str: ...
+class Head(msgspec.Struct, frozen=True):
+    """The head of such a folder."""
+
+    format: str
 
 
-HeadT = TypeVar("HeadT", bound=_Head)
+HeadT = TypeVar("HeadT", bound=Head)
 
 
 class HeadedFolder(NamedTuple):

@@ -27,7 +27,7 @@ import msgspec
 from reconcile.core.changes import Change, Finding, canonical, is_object
 from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
-from reconcile.core.headed import HeadedFolder
+from reconcile.core.headed import Head, HeadedFolder
 from reconcile.core.plan import FORMAT as PLAN_FORMAT
 from reconcile.core.plan import LimitCounts, Plan, Summary
 from reconcile.core.ramp import Rates
@@ -86,7 +86,7 @@ class FindingShard(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class PlanDir(msgspec.Struct, frozen=True):
+class PlanDir(Head, frozen=True):
     """The document ``plan.json``.
 
     It has the plan without its actions and findings, the counts that its limits check, the initial request rates of all
@@ -94,7 +94,6 @@ class PlanDir(msgspec.Struct, frozen=True):
     ``digest``.
     """
 
-    format: str
     head: Plan
     limits: LimitCounts
     shards: tuple[Shard, ...]

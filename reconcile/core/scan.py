@@ -14,7 +14,7 @@ from itertools import islice
 import msgspec
 
 from reconcile.core.errors import UsageError
-from reconcile.core.headed import HeadedFolder
+from reconcile.core.headed import Head, HeadedFolder
 from reconcile.core.names import is_below
 from reconcile.core.rows import LocalFile
 
@@ -36,11 +36,10 @@ class ScanShard(msgspec.Struct, frozen=True):
     sha256: str
 
 
-class Scan(msgspec.Struct, frozen=True):
+class Scan(Head, frozen=True):
     """The document ``scan.json``. ``name`` is the machine's, ``root`` its local root, ``created`` the time of the scan
     (RFC 3339)."""
 
-    format: str
     tool: str
     created: str
     name: str
