@@ -30,7 +30,7 @@ from reconcile.core.names import fold
 from reconcile.core.pattern import CHAR_ID
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Candidate, KeyFacts, LocalFile, RemoteObject, World
-from reconcile.core.rules import Ownership, Reading
+from reconcile.core.rules import Reading
 from reconcile.core.size import many
 from reconcile.core.status import StatusRow
 from reconcile.core.way import Entries, Way, value_at
@@ -234,13 +234,13 @@ def _ownership(reading: Reading | None, namers: Sequence[str]) -> tuple[str | No
         return None, "no rule matches it, so it belongs to no character"
     if reading.char_id is not None:
         return reading.char_id, "its path holds the longest known id"
-    if reading.ownership is Ownership.AMBIGUOUS:
+    if reading.is_ambiguous:
         namers = [document for document in namers if document in reading.characters]
     if len(namers) == 1:
         return namers[0], "its path does not settle it, but only this one's record names it"
-    if reading.ownership is Ownership.AMBIGUOUS:
+    if reading.is_ambiguous:
         return None, f"it could belong to {' or '.join(reading.characters)}"
-    if reading.ownership is Ownership.UNKNOWN:
+    if reading.rule.names_character:
         return None, f"its path says {reading.captures.get(CHAR_ID)!r}, which is not a known character"
     return None, "its path holds no id, and there is no single record that names it"
 

@@ -11,7 +11,7 @@ import msgspec
 
 from reconcile.core.names import nfc, spelling, spellings
 from reconcile.core.pattern import CHAR_ID
-from reconcile.core.rules import AssetMap, Ownership, Reading, minimal_prefixes
+from reconcile.core.rules import AssetMap, Reading, minimal_prefixes
 
 Place: TypeAlias = tuple[str, str]
 """A field of a character's record: the key of its map, and its name."""
@@ -80,7 +80,7 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         found = AssetMap.read(self, path, (owner,))
         if found is None:
             return None
-        return msgspec.structs.replace(found, ownership=Ownership.KNOWN, characters=(owner,))
+        return msgspec.structs.replace(found, characters=(owner,))
 
     def ids_in(self, path: str) -> set[str]:
         """Returns the ids as the base map, plus the noted character."""
@@ -99,10 +99,10 @@ class NotedMap(AssetMap, frozen=True, dict=True):
         """Reads a path that names several characters by the noted type, if only one rule of it matches."""
         found = AssetMap.read(self, path, known)
         rule = None if asset_type is None else self.rule(asset_type)
-        if found is None or rule is None or found.ownership is not Ownership.AMBIGUOUS:
+        if found is None or rule is None or not found.is_ambiguous:
             return found
         captures = next(rule.owners(path, known), None)
-        return found if captures is None else Reading(rule, Ownership.KNOWN, captures, (captures[CHAR_ID],))
+        return found if captures is None else Reading(rule, captures, (captures[CHAR_ID],))
 
     def character_in_name(self, path: str) -> str | None:
         """Returns the noted character, or the one that the file's whole name says."""

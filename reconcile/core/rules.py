@@ -73,27 +73,22 @@ class AssetRule(msgspec.Struct, frozen=True, dict=True):
                 yield {**found, CHAR_ID: char_id}
 
 
-class Ownership(Enum):
-    """How certainly a file belongs to a character."""
-
-    KNOWN = "known"
-    UNKNOWN = "unknown"
-    AMBIGUOUS = "ambiguous"
-    NONE = "none"
-
-
 class Reading(msgspec.Struct, frozen=True):
-    """A path as the map reads it. ``characters`` are the known ids that it could belong to, the chosen one first."""
+    """A path as the map reads it. ``characters`` are the known ids that it could belong to, the chosen one first; none
+    if the id in it is unknown, or the rule has none."""
 
     rule: AssetRule
-    ownership: Ownership
     captures: Mapping[str, str]
     characters: tuple[str, ...] = ()
 
     @property
     def char_id(self) -> str | None:
         """The character, if it is certain."""
-        return self.characters[0] if self.ownership is Ownership.KNOWN else None
+        return self.characters[0] if len(self.characters) == 1 else None
+
+    @property
+    def is_ambiguous(self) -> bool:
+        return len(self.characters) > 1
 
     def entry_for(self, char_id: str) -> str | None:
         """Returns the key of the map to write to for this character."""
@@ -147,22 +142,18 @@ class AssetMap(msgspec.Struct, frozen=True, dict=True):
     def read(self, path: str, known: Container[str]) -> Reading | None:
         """Returns the rule that claims a local path and the character it belongs to, or None if no rule claims it."""
         first: Reading | None = None
-        owners: list[Reading] = []
+        owners: list[tuple[AssetRule, dict[str, str]]] = []
         if self.left_out(path) is not None:
             return None
         for rule in self._taking(path):
-            named = [Reading(rule, Ownership.KNOWN, each, (each[CHAR_ID],)) for each in rule.owners(path, known)]
-            owners += named
-            found = rule.guess(path) if first is None and not owners else None
-            if found is not None:
-                first = Reading(rule, Ownership.UNKNOWN if rule.names_character else Ownership.NONE, found)
-        if not owners or (first is not None and first.ownership is Ownership.NONE):
+            owners += ((rule, captures) for captures in rule.owners(path, known))
+            guess = rule.guess(path) if first is None and not owners else None
+            if guess is not None:
+                first = Reading(rule, guess)
+        if not owners or (first is not None and not first.rule.names_character):
             return first
-        chosen = owners[0]
-        characters = tuple(dict.fromkeys(owner.characters[0] for owner in owners))
-        if len(characters) == 1:
-            return chosen
-        return Reading(chosen.rule, Ownership.AMBIGUOUS, chosen.captures, characters)
+        rule, captures = owners[0]
+        return Reading(rule, captures, tuple(dict.fromkeys(each[CHAR_ID] for _, each in owners)))
 
     def read_key(self, key: str, known: Container[str]) -> Reading | None:
         """Returns the reading of a key's path; None also if the key has no path."""

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import msgspec
 
 from reconcile.core.plan import Scope
-from reconcile.core.rules import AssetMap, Ownership
+from reconcile.core.rules import AssetMap
 
 EVERY = 3600.0
 MAX_WAIT = 30.0
@@ -332,5 +332,5 @@ def owner_of(path: str, asset_map: AssetMap, known: Collection[str]) -> frozense
     reading = asset_map.read(path, known)
     if reading is None:
         return frozenset()
-    owner = asset_map.character_in_name(path) if reading.ownership is Ownership.UNKNOWN else reading.char_id
+    owner = reading.char_id if reading.characters else asset_map.character_in_name(path)
     return None if owner is None else frozenset({owner})

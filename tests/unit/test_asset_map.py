@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.config.settings import load, template
-from reconcile.core.rules import AssetMap, Ownership
+from reconcile.core.rules import AssetMap
 from tests.kit.strategies import owned_paths
 
 ROOT = Path(__file__).parents[2]
@@ -139,6 +139,6 @@ def test_the_users_order_is_what_tells_overlapping_rules_apart(shuffler: random.
 def test_a_characters_paths_begin_with_what_its_scope_reads(case: tuple[str, frozenset[str]]) -> None:
     path, known = case
     reading = MAP.read(path, known)
-    if reading is not None and reading.ownership is Ownership.KNOWN:
+    if reading is not None and reading.char_id is not None:
         assert path.startswith(MAP.path_prefixes(reading.characters))
         assert path.startswith(MAP.key_prefixes(reading.characters))

@@ -17,7 +17,7 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.core.errors import SourceError
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Scope
-from reconcile.core.rules import AssetMap, Ownership
+from reconcile.core.rules import AssetMap
 from reconcile.pipeline.planner import survey
 from tests.kit.windows import on_each_system  # noqa: F401
 from tests.kit.world import PRIMARY, World, rule, titled, windows
@@ -285,7 +285,7 @@ def noted(*notes: Note) -> NotedMap:
 
 
 def test_a_note_says_whose_a_file_without_an_id_is() -> None:
-    assert RULES.read("music/a.mp3", {"rem"}).ownership is Ownership.NONE  # type: ignore[union-attr]
+    assert RULES.read("music/a.mp3", {"rem"}).characters == ()  # type: ignore[union-attr]
     reading = noted(Note("music/a.mp3", "rem")).read("music/a.mp3", {"ai"})
     assert reading is not None
     assert (reading.rule.type, reading.char_id, reading.entry_for("rem")) == ("music", "rem", "primary")
@@ -293,7 +293,7 @@ def test_a_note_says_whose_a_file_without_an_id_is() -> None:
 
 def test_a_note_settles_which_of_two_characters_it_is() -> None:
     path, known = "characters/mei_cosplay.png", {"mei", "mei_cosplay"}
-    assert RULES.read(path, known).ownership is Ownership.AMBIGUOUS  # type: ignore[union-attr]
+    assert RULES.read(path, known).is_ambiguous  # type: ignore[union-attr]
     for char_id, asset_type in (("mei", "cosplay"), ("mei_cosplay", "image")):
         reading = noted(Note(path, char_id)).read(path, known)
         assert reading is not None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconcile.core.errors import UsageError
 from reconcile.core.names import nfc
 from reconcile.core.pattern import Template
-from reconcile.core.rules import AssetMap, AssetRule, Ownership, minimal_prefixes
+from reconcile.core.rules import AssetMap, AssetRule, minimal_prefixes
 from tests.kit.strategies import asset_paths, char_ids, keys, known_ids, owned_paths
 
 
@@ -62,7 +62,7 @@ RENAMED = AssetMap(
 def test_a_known_id_that_ends_at_a_boundary_owns_the_file(path: str, known: set[str], char_id: str) -> None:
     reading = MAP.read(path, known)
     assert reading is not None
-    assert (reading.ownership, reading.char_id) == (Ownership.KNOWN, char_id)
+    assert (reading.characters, reading.char_id) == ((char_id,), char_id)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_known_id_that_ends_at_a_boundary_owns_the_file(path: str, known: set[
 def test_an_unknown_id_is_no_owner_but_the_file_is_taken(path: str) -> None:
     reading = MAP.read(path, {"rem"})
     assert reading is not None
-    assert (reading.rule, reading.ownership, reading.char_id) == (DANCE, Ownership.UNKNOWN, None)
+    assert (reading.rule, reading.characters, reading.char_id) == (DANCE, (), None)
 
 
 def test_an_unknown_id_is_guessed_as_the_longest_that_fits() -> None:
@@ -83,7 +83,7 @@ def test_an_unknown_id_is_guessed_as_the_longest_that_fits() -> None:
 def test_a_path_without_an_id_says_nobody() -> None:
     reading = MAP.read("remixes/a/b.mp4", {"a"})
     assert reading is not None
-    assert (reading.rule, reading.ownership, reading.characters) == (LOOSE, Ownership.NONE, ())
+    assert (reading.rule, reading.characters, reading.char_id) == (LOOSE, (), None)
 
 
 def test_a_path_that_no_rule_takes_has_no_reading() -> None:
@@ -112,13 +112,13 @@ def test_an_id_that_ends_like_a_suffix_of_the_map_is_read_by_the_rule_that_knows
 def test_a_rule_without_an_id_in_its_path_is_beaten_by_none_behind_it() -> None:
     reading = AssetMap((LOOSE, VARIANT)).read("remixes/rem_1/variants/x.mp4", {"rem"})
     assert reading is not None
-    assert (reading.rule, reading.ownership) == (LOOSE, Ownership.NONE)
+    assert (reading.rule, reading.characters) == (LOOSE, ())
 
 
 def test_two_known_readings_by_two_rules_are_ambiguous() -> None:
     reading = MAP.read("characters/mei_cosplay.png", {"mei", "mei_cosplay"})
     assert reading is not None
-    assert (reading.rule, reading.ownership, reading.char_id) == (COSPLAY, Ownership.AMBIGUOUS, None)
+    assert (reading.rule, reading.is_ambiguous, reading.char_id) == (COSPLAY, True, None)
     assert reading.characters == ("mei", "mei_cosplay")
 
 
@@ -148,7 +148,7 @@ def test_two_known_readings_by_one_rule_are_ambiguous(path: str, known: set[str]
     reading = DUETS.read(path, known)
     assert reading is not None
     assert sorted(reading.characters) == sorted(characters)
-    assert (reading.ownership is Ownership.AMBIGUOUS) is (len(characters) > 1)
+    assert reading.is_ambiguous is (len(characters) > 1)
 
 
 @given(owned_paths())

@@ -29,7 +29,7 @@ from reconcile.core.rows import (
     Source,
     World,
 )
-from reconcile.core.rules import AssetRule, Ownership, Reading
+from reconcile.core.rules import AssetRule, Reading
 from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
 from reconcile.core.stages.listing import listed
 
@@ -116,7 +116,7 @@ class JudgedKey:
         naming the key."""
         if self.reading is None or self.reading.char_id is not None:
             return None if self.reading is None else self.reading.char_id
-        if self.reading.ownership is Ownership.AMBIGUOUS:
+        if self.reading.is_ambiguous:
             return None
         named_by = sorted({candidate.document for candidate in candidates})
         return named_by[0] if len(named_by) == 1 else None
@@ -182,7 +182,7 @@ class JudgedKey:
 
     def _claimants(self, reading: Reading, candidates: Sequence[Candidate]) -> list[str]:
         """Returns the characters whose field the file may fill: its owner, or all who name it if its path has no id."""
-        if reading.ownership is Ownership.NONE:
+        if not reading.characters and not reading.rule.names_character:
             return sorted({candidate.document for candidate in candidates})
         return [] if reading.char_id is None else [reading.char_id]
 
@@ -265,9 +265,9 @@ class JudgedKey:
 
     def _ownership(self, reading: Reading, *, named: bool) -> Iterator[Finding]:
         subject = self.row.path or self.row.key
-        if reading.ownership is Ownership.AMBIGUOUS:
+        if reading.is_ambiguous:
             yield make(Code.AMBIGUOUS_CHARACTER, subject, None, characters=" or ".join(reading.characters))
-        elif reading.ownership is Ownership.UNKNOWN:
+        elif reading.char_id is None and reading.rule.names_character:
             guess = reading.captures.get("char_id")
             yield make(UNKNOWN_NAME if guess else Code.UNKNOWN_CHARACTER, subject, None, guess=guess)
         elif reading.rule.field is not None and not named:
