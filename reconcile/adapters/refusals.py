@@ -222,7 +222,7 @@ def error_in(body: bytes) -> tuple[str, frozenset[str]]:
     try:
         found = msgspec.json.decode(body)
     except (ValueError, RecursionError):
-        return one_line(body[: 4 * _SHOWN].decode("utf-8", "replace")), frozenset()
+        found = None
     error = found.get("error") if isinstance(found, dict) else None
     if not isinstance(error, dict):
         text = error if isinstance(error, str) else body[: 4 * _SHOWN].decode("utf-8", "replace")

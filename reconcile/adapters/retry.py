@@ -13,6 +13,8 @@ from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from typing import Protocol
 
+DEADLINE = 20.0
+"""Seconds without any answer after which a store counts as unavailable."""
 RETRIES = 100.0
 EARNED = 0.5
 """Retries that an answer earns: a store that keeps failing more than every third request uses up the budget."""

@@ -18,8 +18,9 @@ import pytest
 
 from reconcile import Project
 from reconcile.adapters.firestore.store import FirestoreRecordStore
-from reconcile.adapters.gcs.store import DEADLINE, PAGE_SIZE, GcsObjectStore
+from reconcile.adapters.gcs.store import PAGE_SIZE, GcsObjectStore
 from reconcile.adapters.local.settle import FirstLooks
+from reconcile.adapters.retry import DEADLINE
 from reconcile.config.environment import Overrides
 from reconcile.config.settings import load
 from reconcile.core.events import Event

@@ -28,7 +28,7 @@ from reconcile.adapters.firestore.paging import NAMES_PAGE, PAGE, next_page, spa
 from reconcile.adapters.firestore.rest import CollectionReader
 from reconcile.adapters.meter import Meter
 from reconcile.adapters.network import grpc_advice, is_this_machine
-from reconcile.adapters.retry import Budget, Clock, Patience, Traffic
+from reconcile.adapters.retry import DEADLINE, Budget, Clock, Patience, Traffic
 from reconcile.core.closing import Closing
 from reconcile.core.document_rules import MAX_DOCUMENT_BYTES, check_id, id_problem
 from reconcile.core.errors import (
@@ -47,11 +47,6 @@ if TYPE_CHECKING:
     from reconcile.adapters.firestore.wire import CollectionWriter
 
 T = TypeVar("T")
-
-DEADLINE = 20.0
-"""Seconds without any answer after which a store counts as unavailable."""
-EMULATOR = "FIRESTORE_EMULATOR_HOST"
-"""The environment variable that Google's client reads, too, to find an emulator."""
 
 _MESSAGE_LIMIT = 4 * MAX_DOCUMENT_BYTES
 
@@ -108,7 +103,7 @@ class FirestoreRecordStore(Closing):
             )
         shown = f"firestore://{project}/{database}/{collection}" + (f" at {endpoint}" if endpoint else "")
         place = Collected.of(project, database, collection)
-        emulator = "" if endpoint else os.environ.get(EMULATOR, "")
+        emulator = "" if endpoint else os.environ.get("FIRESTORE_EMULATOR_HOST", "")  # as Google's client finds it
         base = f"http://{endpoint or emulator}" if endpoint or emulator else ""
         meter = meter or Meter()
         reads = CollectionReader(place, base, deadline=deadline, owner=bool(emulator), watch=meter.other)

@@ -14,6 +14,7 @@ from reconcile.adapters import refusals, room
 from reconcile.adapters.gcs.failures import of_failed
 from reconcile.adapters.gcs.http import checked_endpoint
 from reconcile.adapters.lean_http import Failed
+from reconcile.adapters.retry import DEADLINE
 from reconcile.adapters.tokens import Transport, default_credentials, lacks
 from reconcile.core.errors import AccessDenied, ConfigError, Rejected, StoreError, StoreUnavailable
 from reconcile.core.names import BucketRoot, key_problem
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from google.auth.transport import Request
     from google.cloud.storage import Client
 
-DEADLINE = 20.0
 MANAGED = 12 * 3600
 """Seconds for which a signature by IAM is sure to be valid: Google regularly replaces the keys that it signs with."""
 

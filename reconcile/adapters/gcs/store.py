@@ -27,7 +27,7 @@ from reconcile.adapters.gcs.packing import accepting, stored
 from reconcile.adapters.gcs.upload import ObjectUpload, Sessions
 from reconcile.adapters.lean_http import Failed, Reply
 from reconcile.adapters.meter import Meter
-from reconcile.adapters.retry import Budget, Clock, Traffic
+from reconcile.adapters.retry import DEADLINE, Budget, Clock, Traffic
 from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.closing import Closing
 from reconcile.core.errors import NotThere, Rejected
@@ -35,7 +35,6 @@ from reconcile.core.names import BucketRoot, key_problem
 from reconcile.core.rows import RemoteObject
 from reconcile.ports import DesiredObject, Progress
 
-DEADLINE = 20.0
 CONCURRENCY = 8
 PAGE_SIZE = 1000
 PAGES_AHEAD = 4

@@ -11,11 +11,9 @@ from reconcile.adapters.gcs.failures import of_failed, of_status, retrying
 from reconcile.adapters.gcs.packing import accepting, packing, raw, unpacking
 from reconcile.adapters.lean_http import Failed, Http, Reply
 from reconcile.adapters.meter import Watch, unheard
-from reconcile.adapters.retry import Clock, Patience, Traffic
+from reconcile.adapters.retry import DEADLINE, Clock, Patience, Traffic
 from reconcile.core.closing import Closing
 from reconcile.core.rows import Served
-
-DEADLINE = 20.0
 
 
 class HttpReader(Closing):
