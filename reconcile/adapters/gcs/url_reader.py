@@ -37,16 +37,17 @@ class HttpReader(Closing):
         StoreUnavailable if there is none or it ends early. Transient failures are retried; a body that breaks off is
         not.
         """
-        reach = {} if limit is None else {"Range": f"bytes=0-{limit - 1}"}
-        headers = accepting(encoded=encoded) | reach
-        answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, _host(url)))
+        headers = accepting(encoded=encoded) | ({} if limit is None else {"Range": f"bytes=0-{limit - 1}"})
+        parts = urlsplit(url)
+        where = f"{parts.scheme}://{parts.netloc}"
+        answer = retrying(Patience(self._traffic), lambda: self._once(url, headers, where))
         packed = packing(answer)
         unpacks = bool(packed) and not encoded and answer.status_code == 200  # a part cannot be decompressed
         try:
             yield Served(
                 answer.status_code,
                 answer.headers.get("Content-Type", ""),
-                self._body(answer, _host(url), unpacks=unpacks),
+                self._body(answer, where, unpacks=unpacks),
                 "" if unpacks else packed,
             )
         finally:
@@ -70,8 +71,3 @@ class HttpReader(Closing):
             yield from unpacking(answer, where) if unpacks else raw(answer)
         except Failed as error:
             raise of_failed(error, where, where) from None
-
-
-def _host(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
