@@ -43,12 +43,9 @@ class Failure(Protocol):
     ``reached`` that there was a connection.
     """
 
-    @property
-    def pause(self) -> float: ...
-    @property
-    def throttled(self) -> bool: ...
-    @property
-    def reached(self) -> bool: ...
+    pause: float
+    throttled: bool
+    reached: bool
 
 
 class Budget:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from reconcile.adapters.network import WayFault
 from reconcile.core.portable import Portable
 
-_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", "Getting metadata from plugin failed")
+_NO_TOKEN = "Getting metadata from plugin failed"
+_NEVER_SENT = ("failed to connect to all addresses", "DNS resolution failed", _NO_TOKEN)
 """How gRPC's messages begin when it gave up before the request left this machine."""
 LONGEST = 2_000
 """Characters of a server's message that are kept."""
@@ -22,7 +23,8 @@ class CallFailed(Portable, Exception):
     ``code`` is gRPC's name for the status, or NO_CREDENTIALS. ``pause`` is the seconds that the server asks to wait,
     and ``reasons`` are the machine-readable causes in the details of the status, such as ``SERVICE_DISABLED``.
     ``fault`` is a diagnosed fault on the way to the server. ``unsent`` means that the request never left this machine,
-    ``no_token`` that this was for want of a token.
+    ``no_token`` that this was for want of a token, ``reached`` that it can have reached the server, and ``throttled``
+    that the server said that it gets too many requests.
     """
 
     def __init__(
@@ -43,23 +45,9 @@ class CallFailed(Portable, Exception):
         self.reasons = reasons
         self.fault = fault
         self.unsent = unsent
-        self._no_token = no_token
-
-    @property
-    def throttled(self) -> bool:
-        """Whether the server said that it gets too many requests."""
-        return self.code == "RESOURCE_EXHAUSTED" or self.pause > 0
-
-    @property
-    def reached(self) -> bool:
-        """Whether the request can have reached the server."""
-        return not (self.unsent or self.details.startswith(_NEVER_SENT))
-
-    @property
-    def no_credentials(self) -> bool:
-        """Whether the call failed because no token could be obtained."""
-        plugin = self.details.startswith("Getting metadata from plugin failed")
-        return self._no_token or plugin or self.code == "UNAUTHENTICATED"
+        self.no_token = no_token or code == "UNAUTHENTICATED" or details.startswith(_NO_TOKEN)
+        self.reached = not (unsent or details.startswith(_NEVER_SENT))
+        self.throttled = code == "RESOURCE_EXHAUSTED" or pause > 0
 
 
 class Nonsense(Portable, Exception):

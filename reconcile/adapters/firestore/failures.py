@@ -50,7 +50,7 @@ def error_of(
         return kind(f"{where} could not be reached: {fault.message}", hint=fault.hint)
     if failure.code == "NO_CREDENTIALS":
         return AccessDenied(f"there are no credentials for {place}: {failure.details}", hint=LOGIN)
-    if failure.no_credentials:
+    if failure.no_token:
         return AccessDenied(f"{where} could not be reached with these credentials: {failure.details}", hint=LOGIN)
     meaning = refusals.of_records(failure.reasons, failure.details)
     match failure.code:
