@@ -14,7 +14,7 @@ from reconcile.core.ramp import Rates, Turn
 from reconcile.core.shown_url import shown_url
 
 BUCKET, RECORDS = "bucket", "records"
-"""The names of the two stores in ``Silence``; any other host appears under its own name."""
+"""The names of the two stores in ``silences``; any other host appears under its own name."""
 _OF_DOCUMENTS = "/documents"
 OF_A_RECORD = 2
 """Operations that writing a record counts as, because the record is read just before."""
@@ -52,13 +52,6 @@ class Asked(NamedTuple):
         """Whether the request is likely to be repeated: it got no answer, or the server has not done it."""
         status = int(self.outcome) if self.outcome.isdecimal() else 500
         return self.outcome != "OK" and (status >= 500 or status in (401, 408, 429))
-
-
-class Silence(NamedTuple):
-    """A ``store`` that the run waits for, with the seconds since it last answered or received bytes."""
-
-    store: str
-    seconds: float
 
 
 class _Failed(NamedTuple):
@@ -125,11 +118,12 @@ class Meter:
             since, self._taken = self._total - self._taken, self._total
             return since
 
-    def silences(self) -> list[Silence]:
-        """Returns the stores that have not answered a request yet, or whose last answer was a failure."""
+    def silences(self) -> dict[str, float]:
+        """Returns the stores that have not answered a request yet, or whose last answer was a failure, with the seconds
+        since each last answered or received bytes."""
         with self._lock:
             now = self._clock()
-            return [Silence(store, now - since) for store, since in self._silent.items()]
+            return {store: now - since for store, since in self._silent.items()}
 
     def bucket(self, method: str, url: str) -> OnEnd:
         """Watches a request to the bucket, which counts by its class."""

@@ -28,7 +28,7 @@ class Silences:
 
     def look(self) -> None:
         """Reports each store that has been silent for long enough since it was last reported."""
-        silences = {each.store: each.seconds for each in self._meter.silences()}
+        silences = self._meter.silences()
         for store in self._next.keys() - silences.keys():
             del self._next[store]
         for store, seconds in silences.items():
