@@ -15,9 +15,9 @@ from reconcile.cli.files import CERTIFICATE, STDOUT, check_place, check_target, 
 from reconcile.cli.options import AllowEmpty, Concurrency, DryRun, Scoped, Sized, WaitLock, Yes, option, seconds
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
-from reconcile.commands.certifying import Proof
 from reconcile.commands.restore import survey
 from reconcile.commands.restoring import check, execute
+from reconcile.commands.verify import Proof
 from reconcile.commands.verify import verify as prove
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.proof import Mode, Verification, certificate_name

@@ -13,8 +13,7 @@ import msgspec
 import pytest
 
 from reconcile.adapters.workers import REFUSALS
-from reconcile.commands.certifying import Proof
-from reconcile.commands.verify import GETS, verify
+from reconcile.commands.verify import GETS, Proof, verify
 from reconcile.core.changes import Code
 from reconcile.core.errors import AccessDenied, ExitCode, StoreMissing, StoreUnavailable, UsageError
 from reconcile.core.events import Event, Warned
