@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -123,17 +123,7 @@ class _Proving:
         self._project.agreed.remember(self._examiner.unpacked)
         for warning in self._project.state.warnings:
             self._listener(Warned(warning))
-        return certify(
-            self._project,
-            context,
-            self._mode,
-            named,
-            verdicts,
-            named.problems(objects, self._unread),
-            created=self._created,
-            read=self._examiner.read,
-            seconds=round(time.monotonic() - self._started, 3),
-        )
+        return self._certified(named, objects, verdicts, context)
 
     # -- reading --
 
@@ -224,69 +214,64 @@ class _Proving:
         if self._breaker.tripped is not None or isinstance(error, StoreMissing):
             raise error
 
+    # -- the result --
 
-def certify(
-    project: OpenProject,
-    context: Context,
-    mode: Mode,
-    named: AllNamed,
-    verdicts: Mapping[str, Examined],
-    beside: Iterable[Finding],
-    *,
-    created: str,
-    read: int,
-    seconds: float,
-) -> Proof:
-    """Makes the verification and the certificates. ``beside`` are the problems that are not about references, ``read``
-    is the number of bytes that were hashed."""
-    lines: dict[str, list[Proved]] = defaultdict(list)
-    problems: dict[str, list[Finding]] = defaultdict(list)
-    for found in beside:
-        problems[found.char_id or ""].append(found)
-    for reference in named.references:
-        verdict = verdicts[reference.key]
-        said = tuple(complain(reference) for complain in verdict.complaints)
-        problems[reference.char_id] += said
-        lines[reference.char_id].append(_proved(reference, verdict, ok=holds(said)))
-    everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
-    refs = [line for listed in lines.values() for line in listed]
-    common: dict[str, Any] = {
-        "tool": project.origin.tool,
-        "created": created,
-        "bucket": str(context.bucket),
-        "records": str(project.settings.records),
-        "stores": project.stores,
-        "mode": mode,
-    }
-    verification = Verification(
-        format=FORMAT,
-        scope=context.scope,
-        documents=len(named.documents),
-        objects=len(verdicts),
-        checked=len(refs) + sum(problem.code in _PATHS for problem in everything),
-        ok=sum(line.ok for line in refs),
-        bytes=read,
-        seconds=seconds,
-        complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
-        problems=tuple(sorted(everything, key=worst_first)),
-        **common,
-    )
-    # A proof about a part of a record says nothing about the whole record.
-    certified = () if context.scope.asset_types or context.scope.paths else named.documents
-    certificates = tuple(
-        Certificate(
-            format=CERTIFICATE_FORMAT,
-            char_id=document.id,
-            holds=holds(tuple(problems[document.id])),
-            document=context.document(document.id),
-            update_time=document.update_time,
-            references=tuple(lines[document.id]),
-            problems=tuple(problems[document.id]),
+    def _certified(
+        self,
+        named: AllNamed,
+        objects: Mapping[str, RemoteObject],
+        verdicts: Mapping[str, Examined],
+        context: Context,
+    ) -> Proof:
+        """Makes the verification and the certificates."""
+        lines: dict[str, list[Proved]] = defaultdict(list)
+        problems: dict[str, list[Finding]] = defaultdict(list)
+        for found in named.problems(objects, self._unread):
+            problems[found.char_id or ""].append(found)
+        for reference in named.references:
+            verdict = verdicts[reference.key]
+            said = tuple(complain(reference) for complain in verdict.complaints)
+            problems[reference.char_id] += said
+            lines[reference.char_id].append(_proved(reference, verdict, ok=holds(said)))
+        everything = [problem for char_id in sorted(problems) for problem in problems[char_id]]
+        refs = [line for listed in lines.values() for line in listed]
+        common: dict[str, Any] = {
+            "tool": self._project.origin.tool,
+            "created": self._created,
+            "bucket": str(context.bucket),
+            "records": str(self._project.settings.records),
+            "stores": self._project.stores,
+            "mode": self._mode,
+        }
+        verification = Verification(
+            format=FORMAT,
+            scope=context.scope,
+            documents=len(named.documents),
+            objects=len(verdicts),
+            checked=len(refs) + sum(problem.code in _PATHS for problem in everything),
+            ok=sum(line.ok for line in refs),
+            bytes=self._examiner.read,
+            seconds=round(time.monotonic() - self._started, 3),
+            complete=all(problem.code is not Code.UNREADABLE_OBJECT for problem in everything),
+            problems=tuple(sorted(everything, key=worst_first)),
             **common,
-        ).sealed()
-        for document in certified
-    )
-    return Proof(verification, certificates)
+        )
+        # A proof about a part of a record says nothing about the whole record.
+        certified = () if context.scope.asset_types or context.scope.paths else named.documents
+        certificates = tuple(
+            Certificate(
+                format=CERTIFICATE_FORMAT,
+                char_id=document.id,
+                holds=holds(tuple(problems[document.id])),
+                document=context.document(document.id),
+                update_time=document.update_time,
+                references=tuple(lines[document.id]),
+                problems=tuple(problems[document.id]),
+                **common,
+            ).sealed()
+            for document in certified
+        )
+        return Proof(verification, certificates)
 
 
 def _proved(reference: Reference, verdict: Examined, *, ok: bool) -> Proved:
