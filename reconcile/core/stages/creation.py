@@ -172,18 +172,18 @@ def _is_path(slot: Slot, text: str, maker: Record) -> bool:
 
 
 def _put(entries: list[Any], field: Field, context: Context) -> None:
-    if field.position is None and field.new is None:
+    if field.slot.position is None and field.new is None:
         return  # claimed, but nothing was chosen
     if field.held is Held.ALIEN and not field.needs and not field.unresolved:
         return  # its texts were settled one by one
-    if field.position is None:
-        entry = next((each for each in entries if each.get(context.entries.key) == field.entry), None)
+    if field.slot.position is None:
+        entry = next((each for each in entries if each.get(context.entries.key) == field.slot.entry), None)
         if entry is None:
-            entry = {context.entries.key: field.entry}
+            entry = {context.entries.key: field.slot.entry}
             entries.append(entry)
     else:
-        entry = entries[field.position]
-    if field.new is None and (field.unresolved or field.name not in entry):
-        entry.pop(field.name, None)
+        entry = entries[field.slot.position]
+    if field.new is None and (field.unresolved or field.slot.field not in entry):
+        entry.pop(field.slot.field, None)
     else:
-        entry[field.name] = field.new
+        entry[field.slot.field] = field.new

@@ -14,7 +14,7 @@ from reconcile.core.context import Context
 from reconcile.core.rows import Answer, Claim, Document, Outlook, Slot
 from reconcile.core.stages.elsewhere import is_flat, reason_of, unresolved
 from reconcile.core.stages.explode import repairs_in
-from reconcile.core.way import Way, shown
+from reconcile.core.way import shown
 
 _OF_PATHS = (Code.OUTSIDE_ROOT, Code.LOCAL_PATH_ELSEWHERE)
 
@@ -49,11 +49,9 @@ class Held(Enum):
 
 
 class Field(msgspec.Struct):
-    """One field of one map, or the text at the end of ``at``, while it is judged."""
+    """One field of one map, or one text elsewhere, while it is judged. A map to be added has no position yet."""
 
-    position: int | None
-    entry: str | None
-    name: str
+    slot: Slot
     old: Any
     new: Any
     held: Held
@@ -62,7 +60,6 @@ class Field(msgspec.Struct):
     complaints: tuple[Finding, ...] = ()
     unresolved: tuple[str, ...] = ()
     held_without: Held = Held.EMPTY
-    at: Way = ()
 
     def leave_out(self) -> None:
         """Makes it the field of a new record, without paths or URIs that lead to nothing."""
@@ -93,19 +90,18 @@ class FieldReader:
         fields: list[Field] = []
         for position, title, entry in self.context.entries.maps(self.entries):
             members = ((name, value) for name, value in entry.items() if name != self.context.entries.key)
-            fields.extend(self._field(position, title, name, value) for name, value in members)
+            fields.extend(self._field(Slot(position, title, name), value) for name, value in members)
         return fields
 
-    def _field(self, position: int, title: str | None, name: str, value: Any) -> Field:
+    def _field(self, slot: Slot, value: Any) -> Field:
         if isinstance(value, str):
-            return self._text_field(Slot(position, title, name), value)
+            return self._text_field(slot, value)
         if isinstance(value, list):
-            return self._list_field(position, title, name, value)
-        held = Held.EMPTY if value is None else Held.ALIEN
-        return Field(position, title, name, value, value, held)
+            return self._list_field(slot, value)
+        return Field(slot, value, value, Held.EMPTY if value is None else Held.ALIEN)
 
     def _text_field(self, slot: Slot, text: str) -> Field:
-        field = Field(slot.position, slot.entry, slot.field, text, text, Held.EMPTY)
+        field = Field(slot, text, text, Held.EMPTY)
         if not text.strip():
             return field
         answer = self.references.get(slot)
@@ -128,15 +124,15 @@ class FieldReader:
             field.reason = reason_of(answer, text)
         return field
 
-    def _list_field(self, position: int, title: str | None, name: str, value: list[Any]) -> Field:
+    def _list_field(self, slot: Slot, value: list[Any]) -> Field:
         if not is_flat(value):  # each of its texts is corrected by itself
-            return Field(position, title, name, value, value, Held.ALIEN)
+            return Field(slot, value, value, Held.ALIEN)
         parts = [
-            self._item(Slot(position, title, name, item), text) if isinstance(text, str) else None
+            self._item(msgspec.structs.replace(slot, item=item), text) if isinstance(text, str) else None
             for item, text in enumerate(value)
         ]
         known = [part for part in parts if part is not None]
-        field = Field(position, title, name, value, value, Held.EMPTY)
+        field = Field(slot, value, value, Held.EMPTY)
         field.complaints = tuple(finding for part in known for finding in part.complaints)
         field.unresolved = tuple(text for part in known for text in part.unresolved)
         field.needs = tuple(need for part in known for need in part.needs)

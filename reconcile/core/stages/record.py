@@ -22,7 +22,7 @@ from reconcile.core.rules import Many
 from reconcile.core.stages.elsewhere import judge, reason_of, texts_elsewhere
 from reconcile.core.stages.fields import Field, FieldReader, Held, References
 from reconcile.core.stages.index import by_type, index_changes, named_after, unsure_types
-from reconcile.core.way import STEP, title_of
+from reconcile.core.way import title_of
 
 ClaimOutput: TypeAlias = Finding | Mark
 RecordOutput: TypeAlias = SetField | ClaimOutput
@@ -92,9 +92,8 @@ class Record(FieldReader):
             answer = self.references.get(slot)
             found = judge(self.name, self.record.id, slot, text, answer, self.context, self.repairs)
             if isinstance(found, Answer):
-                place = (slot.position, slot.entry, slot.field)
                 uri, reason = self.context.bucket.uri(found.key), reason_of(found, text)
-                yield Field(*place, text, uri, Held.GOOD, reason, needs=(found,), at=slot.at)
+                yield Field(slot, text, uri, Held.GOOD, reason, needs=(found,))
             elif found is not None:
                 yield found
 
@@ -104,7 +103,7 @@ class Record(FieldReader):
         lead = next(iter(field.needs), None)
         in_scope = any(self.context.takes_key(each.key) for each in field.needs)
         if lead is not None and in_scope and self.context.scope.takes_type(lead.asset_type):
-            new = lead.key if field.at else field.new
+            new = lead.key if field.slot.at else field.new
             yield {
                 "id": change_id(kind, document, *self._identity(field), field.old, new),
                 "key": lead.key,
@@ -112,23 +111,23 @@ class Record(FieldReader):
                 "asset_type": lead.asset_type,
                 "reason": field.reason,
                 "document": document,
-                "entry": field.entry,
-                "field": field.name,
+                "entry": field.slot.entry,
+                "field": field.slot.field,
                 "old": field.old,
                 "new": field.new,
                 "needs": needs_of(field.needs),
-                "position": field.position,
-                "at": field.at or msgspec.UNSET,
+                "position": field.slot.position,
+                "at": field.slot.at or msgspec.UNSET,
             }
 
     def _differing(self, fields: Iterable[Field]) -> Iterator[Finding]:
         """Yields findings where the pipeline's own database names another file than the record."""
         for field in fields:
-            if field.position is None or field.entry is None:
+            slot = field.slot
+            if slot.position is None or slot.entry is None:
                 continue
-            slot = Slot(field.position, field.entry, field.name)
-            ours, theirs = self.references.get(slot), self.local_names.get((field.entry, field.name))
-            if ours is None or theirs is None or theirs.key == self.wishes.get((field.entry, field.name)):
+            ours, theirs = self.references.get(slot), self.local_names.get((slot.entry, slot.field))
+            if ours is None or theirs is None or theirs.key == self.wishes.get((slot.entry, slot.field)):
                 continue
             if ours.key != theirs.key and ours.outlook is theirs.outlook is Outlook.THERE:
                 yield findings.make(
@@ -141,7 +140,7 @@ class Record(FieldReader):
         A file that the record already names, by ``answers``, has its place.
         """
         named = {(answer.slot.field, answer.key) for answer in answers if answer.slot.position is not None}
-        by_place = {(field.entry, field.name): field for field in fields}
+        by_place = {(field.slot.entry, field.slot.field): field for field in fields}
         places: dict[tuple[str, str], list[Claim]] = {}
         for claim in self.claims:
             place = (claim.entry, claim.field)
@@ -151,7 +150,7 @@ class Record(FieldReader):
             field = by_place.get((entry, name))
             if field is None:
                 position = self.titles.index(entry) if entry in self._known_titles else None
-                field = Field(position, entry, name, None, None, Held.EMPTY)
+                field = Field(Slot(position, entry, name), None, None, Held.EMPTY)
                 fields.append(field)
             yield from self._settle(field, sorted(claims, key=lambda claim: claim.key))
 
@@ -190,8 +189,8 @@ class Record(FieldReader):
         if many is Many.LIST and isinstance(field.old, list):  # which contains somebody's own texts
             _add(field, [told], [*field.new, self.context.bucket.uri(told.key)])
             yield from unsettled(others)
-        elif many is Many.LIST and rule is not None and rule.field == field.name:
-            held = self.references.get(Slot(field.position, field.entry, field.name))
+        elif many is Many.LIST and rule is not None and rule.field == field.slot.field:
+            held = self.references.get(field.slot)
             kept = () if held is None or held.outlook is not Outlook.THERE else (held,)
             there = [claim for claim in claims if claim.outlook is Outlook.THERE]
             _fill(field, self._in_scope(there), many, self.context)
@@ -210,11 +209,11 @@ class Record(FieldReader):
         return self.context.bucket.uri(claim.key) not in (held if isinstance(held, list) else [held])
 
     def _choose(self, field: Field, claims: list[Claim], many: Many) -> Choice:
-        named = self.local_names.get((field.entry, field.name))
+        named = self.local_names.get((field.slot.entry, field.slot.field))
         evidence = None if named is None else named.key
         if many is Many.LIST:
             return Choice(tuple(self._in_scope(claim for claim in claims if claim.outlook is Outlook.THERE)))
-        if self._more_may_be_hidden(field.name) and evidence not in {claim.key for claim in claims}:
+        if self._more_may_be_hidden(field.slot.field) and evidence not in {claim.key for claim in claims}:
             return Choice()
         return choose(claims, evidence, many)
 
@@ -240,17 +239,18 @@ class Record(FieldReader):
     def _undecided(self, field: Field, claims: list[Claim], choice: Choice) -> Iterator[ClaimOutput]:
         yield from unsettled(claims)
         if choice.ambiguous:
-            place = f"{field.entry}{STEP}{field.name}"
+            place = field.slot.place
             keys, count = ", ".join(claim.key for claim in claims), len(claims)
             yield findings.make(Code.AMBIGUOUS_FIELD, self.name, self.record.id, place=place, count=count, keys=keys)
 
     def _identity(self, field: Field) -> tuple[Any, ...]:
         """Returns the field's place, regardless of the order of maps with other keys."""
-        if field.at:
-            return tuple(map(msgspec.to_builtins, field.at))
-        if field.entry is None or field.position is None:
-            return (field.position if field.entry is None else field.entry, 0, field.name)
-        return (field.entry, self._number_alike[field.position], field.name)
+        slot = field.slot
+        if slot.at:
+            return tuple(map(msgspec.to_builtins, slot.at))
+        if slot.entry is None or slot.position is None:
+            return (slot.position if slot.entry is None else slot.entry, 0, slot.field)
+        return (slot.entry, self._number_alike[slot.position], slot.field)
 
     @cached_property
     def _number_alike(self) -> list[int]:
