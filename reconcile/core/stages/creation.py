@@ -39,7 +39,7 @@ def create(
 
     If a fault keeps it from being created, or the store would refuse it, findings are yielded instead.
     """
-    maker = _NewRecord(local, references, local, references, claims, context)
+    maker = _NewRecord(local, references, references, claims, context)
     settled = {(each.slot.trail, each.slot.is_name): each for each in _settled(maker, references)}
     complaints = [
         *malformed(maker.name, local.id, maker.entries, context),

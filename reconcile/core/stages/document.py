@@ -49,10 +49,10 @@ def by_document(
             yield from unsettled(claims)
             return
     in_records = best(answer for answer in answers if answer.world is World.RECORDS)
-    in_local = best(answer for answer in answers if answer.world is World.LOCAL_DB)
-    claims = _with_local_claims(char_id, local, in_local, claims, context)
+    in_local = best(answer for answer in answers if answer.world is World.LOCAL_DB and local is not None)
+    claims = _with_local_claims(char_id, in_local, claims, context)
     if record is not None:
-        outputs = Record(record, in_records, local, in_local, claims, context).outputs()
+        outputs = Record(record, in_records, in_local, claims, context).outputs()
         yield from _that_fit(record, outputs, context)
     elif not context.records.covers(char_id):
         yield from unsettled(claims)
@@ -92,14 +92,10 @@ def _that_fit(record: Document, outputs: Iterable[RecordOutput], context: Contex
     yield from listed
 
 
-def _with_local_claims(
-    char_id: str, local: Document | None, references: References, claims: Sequence[Claim], context: Context
-) -> list[Claim]:
+def _with_local_claims(char_id: str, references: References, claims: Sequence[Claim], context: Context) -> list[Claim]:
     """Returns the claims, and one for each file that the pipeline's own database names for a field."""
     own = list(claims)
     have = {(claim.entry, claim.field, claim.key) for claim in own}
-    if local is None:
-        return own
     for answer in references.values():
         slot = answer.slot
         place = (slot.entry, slot.field, answer.key)
@@ -115,7 +111,7 @@ def _with_local_claims(
 
 
 def _rewrites(local: Document, references: References, context: Context) -> Iterator[RewriteLocalDb]:
-    database = Record(local, references, None, {}, (), context)
+    database = Record(local, references, {}, (), context)
     for found in (*database.read_fields(), *database.elsewhere()):
         if not isinstance(found, Finding):
             changes = database.changes(found, "rewrite_local_db", local.own_id)

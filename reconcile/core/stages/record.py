@@ -35,7 +35,6 @@ class Record(FieldReader):
         self,
         record: Document,
         references: References,
-        local: Document | None,
         local_references: References,
         claims: Sequence[Claim],
         context: Context,
@@ -45,7 +44,7 @@ class Record(FieldReader):
         self.titles = [title_of(each, context.entries.key) if isinstance(each, dict) else None for each in listed]
         """The key of each map, in order; None for a map without one."""
         told = wishes(context.asset_map, record.id, context.known_ids)
-        named = _named_fields(local, local_references)
+        named = _named_fields(local_references)
         # A claim may spell the key of a map in another Unicode form than the record.
         self.claims = [msgspec.structs.replace(claim, entry=self._spelled(claim.entry)) for claim in claims]
         self.wishes = {(self._spelled(entry), name): key for (entry, name), key in told.items()}
@@ -318,10 +317,10 @@ def malformed(document: str, char_id: str, entries: Any, context: Context) -> It
         yield make(why=f"`{context.entries}` has {titles[title]} maps with {context.entries.key} {title!r}")
 
 
-def _named_fields(local: Document | None, references: References) -> dict[tuple[str | None, str], Answer]:
+def _named_fields(references: References) -> dict[tuple[str | None, str], Answer]:
     """Returns the key that the pipeline's own database names for each (entry, field), unless it names several."""
     named: dict[tuple[str | None, str], dict[str, Answer]] = defaultdict(dict)
-    for answer in references.values() if local is not None else ():
+    for answer in references.values():
         if answer.outlook is not Outlook.ABSENT and answer.slot.position is not None:
             named[answer.slot.entry, answer.slot.field][answer.key] = answer
     return {place: next(iter(found.values())) for place, found in named.items() if len(found) == 1}
