@@ -85,8 +85,7 @@ class Catalogue:
     def _judge(self, seen: Inventory) -> None:
         """Warns about everything that was not read."""
         for gap in seen.gaps:
-            self.complete = self.complete and not gap.hides_ours
-            warning = warning_of(gap)
-            if warning:
-                self._listener(Warned(warning))
+            if gap.hides_ours:
+                self.complete = False
+                self._listener(Warned(warning_of(gap)))
         warn_if_root_is_gone(self._project, self._listener)

@@ -55,10 +55,9 @@ Gap: TypeAlias = Unread | Denied
 
 
 def warning_of(gap: Gap) -> str:
-    """Returns the warning about a part that was not read; empty if it cannot hold files of the project."""
+    """Returns the warning about a part that was not read and may hold files of the project."""
     if isinstance(gap, Unread):
-        folder = gap.folder
-        return f"{folder.path} could not be read: {folder.detail}" if gap.hides_ours else ""
+        return f"{gap.folder.path} could not be read: {gap.folder.detail}"
     what = f"{gap.name} in {gap.store.value}" if gap.name else f"nothing of {gap.store.value}"
     return f"{what} may {'not ' if gap.name else ''}be read, so what depends on it is left: {gap.error.sentence}"
 
