@@ -107,7 +107,7 @@ def _check_names(table: Table, rule: AssetRule) -> None:
 def _is_invertible(path: Template, key: Template) -> bool:
     """Whether every key leads back to its path; tested with captures that contain the templates' own text, as names
     may."""
-    texts = {text for template in (path, key) for text in template.literals}
+    texts = {token.text for template in (path, key) for part in template.parts for token in part}
     for text in sorted({*BOUNDARIES, *texts}):
         captures = {
             name: f"q{at}/" if name.startswith("**") else f"q{at}{text}z{at}" for at, name in enumerate(path.names)

@@ -77,11 +77,6 @@ def _without_steps_up(folder: Path) -> Path:
     return folder.resolve() if ".." in folder.parts else folder
 
 
-def rules_path(project: Path, given: Overrides, env: Mapping[str, str]) -> Path:
-    named = given.rules or env.get("RECONCILE_RULES")
-    return absolute(Path(named)) if named else project / RULES
-
-
 class SourcedValue(msgspec.Struct, frozen=True):
     """A value with its source, so that an error names the flag, the variable or the line."""
 

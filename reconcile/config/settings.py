@@ -17,7 +17,7 @@ import msgspec
 
 from reconcile.adapters.disk_names import as_text
 from reconcile.config.assets import read_asset_map, read_ignore
-from reconcile.config.environment import Overrides, SourcedValue, disk_path, emulators, endpoint, rules_path
+from reconcile.config.environment import RULES, Overrides, SourcedValue, absolute, disk_path, emulators, endpoint
 from reconcile.config.toml import RulesFile, Table, Texts
 from reconcile.core.changes import Code
 from reconcile.core.context import Replacing, Typing
@@ -131,7 +131,8 @@ def load(project: Path, overrides: Overrides | None = None, environ: Mapping[str
     """
     given = overrides or Overrides()
     env = os.environ if environ is None else environ
-    path = rules_path(project, given, env)
+    named = given.rules or env.get("RECONCILE_RULES")
+    path = absolute(Path(named)) if named else project / RULES
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:

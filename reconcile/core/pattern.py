@@ -49,10 +49,6 @@ class Template:
         """The captures in order of first appearance; unnamed ones as ``*N`` and ``**N``."""
         return tuple(dict.fromkeys(names_of(self.parts)))
 
-    @property
-    def literals(self) -> set[str]:
-        return {token.text for part in self.parts for token in part}
-
     @cached_property
     def literal_prefix(self) -> str:
         return self.prefix({})
