@@ -7,21 +7,26 @@ Prefetch      reads a listing ahead
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+import queue
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import wait
 from itertools import chain, groupby, islice
 from operator import itemgetter
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from reconcile.adapters.room import started
 from reconcile.adapters.sorting import BYTES, Sorter, Spill, bytes_of, out_of_order
-from reconcile.adapters.workers import Workers, awaited
 from reconcile.core.rows import Group, Row, Stream
 
 T = TypeVar("T")
 
 CLOSING = 1.0
 """Seconds to wait for a reading thread to stop."""
+GLANCE = 0.2
+"""Seconds between two checks for an interrupt."""
+
 
 IsWhole: TypeAlias = Callable[[Group], bool]
 
@@ -157,35 +162,79 @@ def merge(streams: Sequence[tuple[str, Iterable[tuple[str, Any]]]]) -> Iterator[
         yield key, joined
 
 
-class Prefetch(Iterator[list[T]]):
-    """Reads rows ahead in a thread of its own, some at a time and in bounded memory. An error is raised in their order,
-    after the rows that were read before it. Without room for a thread, the caller reads."""
+_DONE = object()
+
+
+class Prefetch(Iterator[T]):
+    """Reads rows ahead in a thread of its own, in bounded memory. An error is raised in their order, after the rows
+    that were read before it."""
 
     BATCH = 1024
     BATCHES = 8
 
     def __init__(self, make: Callable[[], Iterable[T]]) -> None:
-        self._rows = chain.from_iterable(each() for each in (make,))  # made by the thread that reads them
-        self._reader = Workers(1, "ahead")
-        self._ahead = deque(self._reader.submit(self._some) for _ in range(self.BATCHES))
+        self._make = make
+        self._queue: queue.Queue[Any] = queue.Queue(self.BATCHES)
+        self._stop = threading.Event()
+        self._batch: Iterator[T] = iter(())
+        self._alone: Iterator[T] | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        if not started(self._thread, first=True):  # nothing is read ahead
+            self._alone = iter(make())
 
-    def _some(self) -> list[T]:
-        return list(islice(self._rows, self.BATCH))
+    def __next__(self) -> T:
+        for row in self._batch:
+            return row
+        self._batch = iter(self.batch())
+        return next(self._batch)
 
-    def __next__(self) -> list[T]:
-        batch = self._ahead.popleft()
-        self._ahead.append(self._reader.submit(self._some))
-        if rows := awaited(batch):
-            return rows
-        raise StopIteration
+    def batch(self) -> list[T]:
+        """Returns some of the next rows; an empty list at the end."""
+        if rest := list(self._batch):
+            return rest
+        if self._alone is not None:
+            return list(islice(self._alone, self.BATCH))
+        got = self._got()
+        if got is _DONE:
+            self._queue.put(_DONE)
+            return []
+        if isinstance(got, BaseException):
+            self._queue.put(_DONE)
+            raise got
+        batch: list[T] = got
+        return batch
+
+    def _got(self) -> Any:
+        while True:  # in slices, because Python on Windows does not notice an interrupt in a wait without a time limit
+            try:
+                return self._queue.get(timeout=GLANCE)
+            except queue.Empty:
+                continue
 
     def close(self) -> None:
         """Stops reading ahead and drops what was read. A request that hangs is left to the daemon thread."""
-        for batch in self._ahead:
-            batch.cancel()
-        ended = self._reader.submit(self._end)
-        self._reader.close(wait=False)
-        wait([ended], CLOSING)
+        self._stop.set()
+        patience = time.monotonic() + CLOSING
+        while self._thread.is_alive() and time.monotonic() < patience:
+            try:
+                self._queue.get(timeout=0.05)
+            except queue.Empty:
+                continue
 
-    def _end(self) -> None:
-        self._rows = chain()  # what makes the rows is closed here, in its thread
+    def _work(self) -> None:
+        try:
+            rows = iter(self._make())
+            while not self._stop.is_set() and (batch := list(islice(rows, self.BATCH))):
+                self._put(batch)
+            self._put(_DONE)
+        except BaseException as error:  # noqa: BLE001 - raised again in the reader's thread
+            self._put(error)
+
+    def _put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                self._queue.put(item, timeout=0.05)
+            except queue.Full:
+                continue
+            else:
+                return

@@ -85,7 +85,7 @@ class Observations:
                 named = ((each.key, each) for each in self.named.objects)
                 yield from self._joined(
                     (
-                        self._local_by_key(itertools.chain.from_iterable(files)),
+                        self._local_by_key(files),
                         itertools.chain.from_iterable(self._listed(objects)),
                         named,
                         references,
@@ -157,15 +157,15 @@ class Observations:
 
     def _skipping(
         self,
-        files: Iterator[list[LocalFile]],
-        objects: Iterator[list[RemoteObject | Denied]],
+        files: Prefetch[LocalFile],
+        objects: Prefetch[RemoteObject | Denied],
         references: Iterator[tuple[str, list[Row | None]]],
         shortcut: Shortcut,
     ) -> Iterator[tuple[Streams, Callable[[str], Agreed | None]]]:
         """Yields, for one range of keys at a time, the files, objects and references that a shortcut does not skip, and
         a function that returns the state of a key."""
         listings = (
-            SortedRows(map(list, map(self._keyed, files)), "local files"),
+            SortedRows(map(list, map(self._keyed, iter(files.batch, []))), "local files"),
             SortedRows(self._listed(objects), "objects"),
             SortedRows(iter(lambda: list(itertools.islice(references, ASKED_TOGETHER)), [])),
             SortedRows(shortcut.asked()),
@@ -223,10 +223,10 @@ class Observations:
         else:
             self.extent.listed = True
 
-    def _listed(self, objects: Iterator[list[RemoteObject | Denied]]) -> Iterator[list[tuple[str, RemoteObject]]]:
+    def _listed(self, objects: Prefetch[RemoteObject | Denied]) -> Iterator[list[tuple[str, RemoteObject]]]:
         """Yields objects by key, some at a time. What could not be listed becomes unknown when the objects before it
         have been consumed: up to them, what was not listed is absent."""
-        for batch in objects:
+        for batch in iter(objects.batch, []):
             rows: list[tuple[str, RemoteObject]] = []
             for each in batch:
                 if isinstance(each, Denied):

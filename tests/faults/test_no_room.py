@@ -76,7 +76,7 @@ with open("/proc/self/statm") as file:
     here = int(file.read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (here + (int(sys.argv[1]) << 20), resource.getrlimit(resource.RLIMIT_AS)[1]))
 who = lambda: threading.current_thread() is threading.main_thread()
-print(all(results([who] * 9, 3)), all(*Prefetch(lambda: [who()])))
+print(all(results([who] * 9, 3)), all(Prefetch(lambda: [who()])))
 """
 
 

@@ -119,7 +119,14 @@ def test_later_rows_of_a_key_that_waits_join_it_although_they_would_be_whole_alo
 def test_reading_ahead_keeps_the_order() -> None:
     rows = list(range(3 * Prefetch.BATCH + 7))
 
-    assert [row for batch in Prefetch(lambda: iter(rows)) for row in batch] == rows
+    assert list(Prefetch(lambda: iter(rows))) == rows
+
+
+def test_rows_read_ahead_can_be_taken_one_by_one_and_then_many_at_once() -> None:
+    ahead = Prefetch(lambda: iter(range(2 * Prefetch.BATCH)))
+    first = [next(ahead), next(ahead)]
+
+    assert first + [row for batch in iter(ahead.batch, []) for row in batch] == list(range(2 * Prefetch.BATCH))
 
 
 def test_an_error_is_raised_where_it_happened_and_the_stream_is_over() -> None:
@@ -129,11 +136,9 @@ def test_an_error_is_raised_where_it_happened_and_the_stream_is_over() -> None:
 
     ahead = Prefetch(rows)
 
-    read = [next(ahead), next(ahead)]
     with pytest.raises(StoreUnavailable, match="page 3"):
-        next(ahead)
-    assert [row for batch in read for row in batch] == list(range(2 * Prefetch.BATCH))
-    assert [list(ahead) for _ in range(2 * Prefetch.BATCHES)] == [[]] * 2 * Prefetch.BATCHES
+        list(ahead)
+    assert list(ahead) == []
 
 
 def test_reading_ahead_is_bounded_and_ends_when_it_is_closed() -> None:
@@ -149,7 +154,7 @@ def test_reading_ahead_is_bounded_and_ends_when_it_is_closed() -> None:
             yield number
 
     ahead = Prefetch(rows)
-    assert next(ahead)[0] == 0
+    assert next(ahead) == 0
     assert full.wait(10)
     ahead.close()
 
