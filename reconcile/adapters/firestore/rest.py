@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -106,7 +105,6 @@ class CollectionReader:
     ) -> None:
         self._place = place
         self._base = base
-        self._lock = threading.Lock()
         http = Http(deadline=deadline, connections=_KEPT, watch=watch)
         self._http = http if base else AuthorizedHttp(http, SCOPES, deadline, watch)
         self._headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
@@ -230,10 +228,9 @@ class CollectionReader:
 
     def _server(self) -> str:
         """Returns the server's address, which is looked up once. Raises Failed."""
-        with self._lock:
-            if not self._base and isinstance(self._http, AuthorizedHttp):
-                self._base = self._http.at_google("firestore").url
-            return self._base
+        if not self._base and isinstance(self._http, AuthorizedHttp):
+            self._base = self._http.at_google("firestore").url  # several threads may find the same
+        return self._base
 
     def _refused(self, answer: Reply, content: bytes) -> CallFailed | Nonsense:
         pause = seconds_asked(answer.headers.get("Retry-After", ""), answer.headers.get("Date", ""))

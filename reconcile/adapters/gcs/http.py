@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from math import ceil
@@ -54,7 +53,6 @@ class GcsClient:
         self.traffic = traffic
         self.meter = meter or Meter()
         self._charged = {"userProject": user_project} if user_project else {}
-        self._lock = threading.Lock()
         self._base, anonymous = _server(checked_endpoint(endpoint))
         http = Http(deadline=traffic.deadline, connections=connections, watch=self.meter.bucket)
         self._http = http if anonymous else AuthorizedHttp(http, SCOPES, traffic.deadline, self.meter.other)
@@ -152,25 +150,22 @@ class GcsClient:
 
     def _check(self) -> None:
         """Chooses the server before the first request. Raises ConfigError for one that must not be used, and Failed."""
-        with self._lock:
-            if self._checked:
-                return
-            if not self._base.startswith(("http://", "https://")):
+        if self._checked:
+            return
+        if not self._base.startswith(("http://", "https://")):
+            raise ConfigError(f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}")
+        if isinstance(self._http, AuthorizedHttp):
+            # The environment may also name a server, and that server would get the token.
+            checked_endpoint(self._base)
+            server = self._http.at_google("storage")
+            if server.universe != UNIVERSE:
                 raise ConfigError(
-                    f"the storage endpoint {self._base!r} has no scheme", hint=f"write http://{self._base}"
+                    f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",
+                    hint=f"use credentials of {UNIVERSE}",
                 )
-            if isinstance(self._http, AuthorizedHttp):
-                # The environment may also name a server, and that server would get the token.
-                checked_endpoint(self._base)
-                server = self._http.at_google("storage")
-                if server.universe != UNIVERSE:
-                    raise ConfigError(
-                        f"the credentials for {self.where} are of another universe than Google's, {server.universe!r}",
-                        hint=f"use credentials of {UNIVERSE}",
-                    )
-                if self._base == GOOGLE:
-                    self._base = server.url
-            self._checked = True
+            if self._base == GOOGLE:
+                self._base = server.url
+        self._checked = True  # several threads may find the same
 
     def _refuse(self, answer: Reply, content: bytes, missing: type[StoreError], about: str) -> NoReturn:
         status = answer.status_code
