@@ -36,7 +36,7 @@ def history(
     with session.opened() as project:
         wanted = scope_of(project, scope)
         if run is not None:
-            document = History(FORMAT, (past_run(find_run(project.journal, run), whole=True, scope=wanted),), 1)
+            document = History(FORMAT, (past_run(find_run(project.journal, run), wanted),), 1)
         else:
             listed = [past for past in project.journal.runs(missed) if touches(past, wanted)]
             if missed and not listed:

@@ -102,11 +102,10 @@ class History(msgspec.Struct, frozen=True):
     total: int
 
 
-def past_run(past: JournaledRun, *, whole: bool = False, scope: Scope | None = None) -> PastRun:
-    """Returns the summary of a run; ``whole`` with its changes, limited to the scope if one is given."""
+def past_run(past: JournaledRun, scope: Scope | None = None) -> PastRun:
+    """Returns the summary of a run, with its changes in the scope if one is given."""
     end = past.end
     counted = Counter(each.outcome.outcome.value for each in past.outcomes)
-    changes = tuple(each for each in _changes(past) if scope is None or _is_in(each, scope))
     return PastRun(
         run_id=past.run.run_id,
         started=past.run.started,
@@ -123,7 +122,7 @@ def past_run(past: JournaledRun, *, whole: bool = False, scope: Scope | None = N
         seconds=None if end is None else end.seconds,
         undoes=past.run.undoes,
         used=None if end is None else end.used,
-        changes=changes if whole else None,
+        changes=None if scope is None else tuple(each for each in _changes(past) if _is_in(each, scope)),
     )
 
 

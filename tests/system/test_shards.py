@@ -17,6 +17,7 @@ import yaml
 
 from reconcile.adapters.state.journal import Journal
 from reconcile.core.history import PastOutcome, past_run
+from reconcile.core.plan import Scope
 from reconcile.core.plandir import HEAD
 from tests.kit import quick_start
 from tests.kit.studio import Studio, build_studio
@@ -88,7 +89,7 @@ def all_at_once(shop: Workshop, folders: list[Path], where: str, phase: str) -> 
 
 def journaled(folder: Path) -> list[str]:
     """The ids of the changes that the runs of this folder made."""
-    told = [past_run(past, whole=True) for past in Journal(folder).runs()]
+    told = [past_run(past, Scope()) for past in Journal(folder).runs()]
     return [change.id for run in told for change in run.changes or () if change.outcome is PastOutcome.APPLIED]
 
 

@@ -302,7 +302,7 @@ def test_a_run_on_other_stores_is_refused() -> None:
 def test_every_field_is_told_with_its_value_before_and_after() -> None:
     world = studio()
     report = world.apply()
-    told = past_run(find_run(world.journal, report.run_id), whole=True)
+    told = past_run(find_run(world.journal, report.run_id), Scope())
     assert told.status == "success"
     assert told.counts == report.counts
     changes = {change.field: change for change in told.changes or () if change.document == "ai"}
@@ -330,7 +330,7 @@ def restored(*, keeps_source: bool = True) -> tuple[World, str]:
 
 def test_history_tells_where_an_object_was_copied_from_and_which_type_one_had() -> None:
     world, run_id = restored()
-    told = {each.kind: each for each in past_run(find_run(world.journal, run_id), whole=True).changes or ()}
+    told = {each.kind: each for each in past_run(find_run(world.journal, run_id), Scope()).changes or ()}
     copied, typed = told["copy"], told["set_metadata"]
     assert (copied.kind, copied.source) == ("copy", world.uri("dances/dance_ai_old.mp4"))
     assert (copied.content_type, copied.content_type_before) == (None, None)
@@ -340,7 +340,7 @@ def test_history_tells_where_an_object_was_copied_from_and_which_type_one_had() 
 
 def test_a_copy_for_which_the_file_was_sent_after_all_has_no_source() -> None:
     world, run_id = restored(keeps_source=False)
-    told = {each.kind: each for each in past_run(find_run(world.journal, run_id), whole=True).changes or ()}
+    told = {each.kind: each for each in past_run(find_run(world.journal, run_id), Scope()).changes or ()}
     assert (told["copy"].outcome, told["copy"].source) == (PastOutcome.APPLIED, None)
 
 
@@ -372,7 +372,7 @@ def test_a_run_that_was_killed_after_a_write_is_told_and_undone() -> None:
     lines = world.journal.files[run_id].splitlines(keepends=True)
     cut = [line for line in lines if b'"line":"outcome"' not in line and b'"line":"end"' not in line]
     world.journal.files[run_id] = b"".join(cut) + lines[-1][:20]
-    told = past_run(find_run(world.journal, run_id), whole=True)
+    told = past_run(find_run(world.journal, run_id), Scope())
     assert told.status == UNFINISHED
     assert {change.outcome for change in told.changes or ()} == {PastOutcome.UNKNOWN}
     undo(world, run_id)
