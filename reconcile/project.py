@@ -26,7 +26,7 @@ from reconcile.config.settings import Incomplete, Settings, load
 from reconcile.core.closing import Closing
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Advanced, Listener, Phase, Waiting, silent
-from reconcile.core.names import BucketRoot
+from reconcile.core.names import BucketRoot, escaped
 from reconcile.core.notes import Note, NotedMap
 from reconcile.core.plan import Origin, Stores
 from reconcile.core.ramp import Rates
@@ -137,7 +137,7 @@ class OpenProject(RunFacts, Closing):
         settings = self.settings
         return Stores(
             # A folder's name may not be valid text, but a plan must be.
-            local=as_text(settings.root.as_posix()).encode("utf-8", "backslashreplace").decode("utf-8"),
+            local=escaped(as_text(settings.root.as_posix())),
             bucket=str(settings.bucket),
             records=str(settings.records),
             bucket_endpoint=as_text(settings.bucket_endpoint) or settings.bucket_emulator,

@@ -20,6 +20,7 @@ from reconcile.commands.restoring import check, execute
 from reconcile.commands.verify import Proof
 from reconcile.commands.verify import verify as prove
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.names import escaped
 from reconcile.core.proof import Mode, Verification, certificate_name
 from reconcile.core.restoration import RestorePlan
 from reconcile.project import OpenProject
@@ -156,5 +157,5 @@ def _write(proof: Proof, out: Path) -> Verification:
     for certificate in proof.certificates:
         path = out if _is_file(out) else out / certificate_name(certificate.char_id, certificate.created)
         write_whole(path, json.dumps(certificate), CERTIFICATE)
-        names.append(str(path).encode("utf-8", "backslashreplace").decode("utf-8"))
+        names.append(escaped(str(path)))
     return replace(proof.verification, certificates=tuple(names))

@@ -20,6 +20,7 @@ from reconcile.commands.illustrating import pictures
 from reconcile.commands.report import Details, details, standings
 from reconcile.commands.status import Overview, overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
+from reconcile.core.names import escaped
 from reconcile.core.plan import Plan
 from reconcile.views import page
 from reconcile.views.changes import Labels
@@ -49,7 +50,7 @@ def report(
 ) -> ExitCode:
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
-    kind, shown = _kind(out, form), as_text(str(out)).encode("utf-8", "backslashreplace").decode()
+    kind, shown = _kind(out, form), escaped(as_text(str(out)))
     if planfile is not None:
         if scope:
             raise UsageError(

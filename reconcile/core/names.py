@@ -66,6 +66,11 @@ def is_below(name: str) -> bool:
     return _ODD_PART.search(name) is None
 
 
+def escaped(text: str) -> str:
+    """Returns the text with everything that is not valid Unicode escaped."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 def is_unicode(value: Any) -> bool:
     """Whether every text in a value is valid Unicode: half of a surrogate pair can be neither planned nor stored."""
     if isinstance(value, str):

@@ -15,7 +15,7 @@ import msgspec
 
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import Head, HeadedFolder
-from reconcile.core.names import is_below
+from reconcile.core.names import escaped, is_below
 from reconcile.core.rows import LocalFile
 
 FORMAT = "reconcile.scan/1"
@@ -72,8 +72,7 @@ def line(file: LocalFile) -> bytes:
     try:
         return msgspec.json.encode(file) + b"\n"
     except UnicodeEncodeError:
-        path, detail = (each.encode("utf-8", "backslashreplace").decode() for each in (file.path, file.detail))
-        told = {**msgspec.structs.asdict(file), "path": path, "detail": detail}
+        told = {**msgspec.structs.asdict(file), "path": escaped(file.path), "detail": escaped(file.detail)}
         return msgspec.json.encode(_ScanLine(**told, raw=file.path.encode("utf-8", "surrogatepass"))) + b"\n"
 
 

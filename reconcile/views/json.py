@@ -10,6 +10,7 @@ import msgspec
 
 from reconcile.adapters.system import current
 from reconcile.core.errors import ReconcileError
+from reconcile.core.names import escaped
 from reconcile.core.report import Report
 from reconcile.views.streams import write_bytes
 
@@ -32,7 +33,7 @@ class ErrorDocument(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, error: ReconcileError) -> ErrorDocument:
         """Returns the document of an error. What is not valid UTF-8, in a name from the command line, is escaped."""
-        return cls(ERROR_FORMAT, error.code, _encodable(error.message), _encodable(error.hint))
+        return cls(ERROR_FORMAT, error.code, escaped(error.message), escaped(error.hint))
 
 
 class InitDocument(msgspec.Struct, frozen=True):
@@ -67,7 +68,7 @@ def dumps(document: Any) -> bytes:
 
 def line(fields: dict[str, Any]) -> bytes:
     """Returns one document on one line, escaped like ``dumps``; what is not valid UTF-8 is escaped, too."""
-    written = {name: _encodable(value) if isinstance(value, str) else value for name, value in fields.items()}
+    written = {name: escaped(value) if isinstance(value, str) else value for name, value in fields.items()}
     return harmless(msgspec.json.encode(written)) + b"\n"
 
 
@@ -99,7 +100,3 @@ def _write(stream: TextIO, encoded: bytes) -> None:
     if not encoded.isascii() and current().is_windows and not stream.isatty():
         encoded = _NOT_ASCII.sub(lambda found: json.dumps(found.group())[1:-1], encoded.decode()).encode()
     write_bytes(stream, encoded)
-
-
-def _encodable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

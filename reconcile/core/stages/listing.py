@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from reconcile.core.catalogue import Asset, AssetState, Listed
 from reconcile.core.context import Context
 from reconcile.core.decide import ObjectDecision, Verb
+from reconcile.core.names import escaped
 from reconcile.core.rows import Candidate, KeyRow, KeyTally, Outlook, World
 from reconcile.core.rules import Reading
 
@@ -38,7 +39,7 @@ def listed(
             char_id,
             tally.asset_type,
             *_where(char_id, named, reading),
-            uri=_valid(context.bucket.uri(row.key)),
+            uri=escaped(context.bucket.uri(row.key)),
             size=size,
             content_type=None if remote is None else remote.content_type,
             updated=None if remote is None else remote.updated or None,
@@ -80,8 +81,3 @@ def _state(tally: KeyTally, decision: ObjectDecision) -> AssetState:
     if not tally.wanted:
         return AssetState.ORPHAN
     return AssetState.IN_STEP if tally.right else AssetState.HELD
-
-
-def _valid(text: str) -> str:
-    """Returns the text, with invalid Unicode from a file's name escaped."""
-    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
