@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Iterator
 from enum import Enum
 from functools import partial
@@ -21,7 +20,7 @@ from reconcile.core.paths import PathKind, bare, looks_like_path, meaning
 from reconcile.core.plan import Scope, Stores
 from reconcile.core.rows import Candidate, Document, Slot, World
 from reconcile.core.stages.elsewhere import held_in, is_alien, is_ours
-from reconcile.core.stages.explode import all_texts, explode, repairs_in
+from reconcile.core.stages.explode import all_texts, candidates, repairs_in
 from reconcile.core.stages.record import malformed
 from reconcile.core.way import Way
 
@@ -171,13 +170,11 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         return
     entries = context.entries.of(document.fields)
     yield from malformed(name, document.id, entries, context)
-    candidates: dict[Slot, list[Candidate]] = defaultdict(list)
-    for each in explode(document, world, context):
-        candidates[each.slot].append(each)
     repairs = repairs_in(document.fields, context)
     for slot, text in all_texts(document.fields, context):
         key = context.bucket.key(text)
-        keys = [each.key for each in candidates[slot]] if slot.at and key is None else [key]
+        found = list(candidates(document.id, world, slot, text, context, repairs))
+        keys = [each.key for each in found] if slot.at and key is None else [key]
         if not any(_in_scope(slot, each, context) for each in keys or [None]):
             continue
         held = held_in(text, context, repairs)
@@ -187,7 +184,7 @@ def named_by(document: Document, world: World, context: Context) -> Iterator[Nam
         elif key is not None:
             yield Reference(world, name, document.id, slot, text, key)
         else:
-            against = _against(name, document.id, slot, text, candidates[slot], context, repairs)
+            against = _against(name, document.id, slot, text, found, context, repairs)
             yield from () if against is None else (against,)
 
 
@@ -201,7 +198,7 @@ def _in_scope(slot: Slot, key: str | None, context: Context) -> bool:
 
 
 def _against(
-    name: str, char_id: str, slot: Slot, text: str, candidates: list[Candidate], context: Context, repairs: int
+    name: str, char_id: str, slot: Slot, text: str, meant: list[Candidate], context: Context, repairs: int
 ) -> Suspect | Finding | None:
     """Returns the problem with a text that is not a URI of ours; None if the text is not a path."""
     say = partial(make, place=slot.place, text=text)
@@ -209,16 +206,16 @@ def _against(
     found = meaning(text, context.roots, repairs)
     ruled = not slot.at and slot.field in context.asset_map.fields
     if slot.at or not (ruled or looks_like_path(text)):
-        if any(each.sure for each in candidates) or (slot.at and is_ours(text, found, context)):
+        if any(each.sure for each in meant) or (slot.at and is_ours(text, found, context)):
             return path
         if slot.at and not slot.is_name and is_alien(text, found, context):
-            return say(Code.OUTSIDE_ROOT, name, char_id) if found.climbs_out or not candidates else path
-        return Suspect(path, tuple(each.key for each in candidates)) if candidates else None
+            return say(Code.OUTSIDE_ROOT, name, char_id) if found.climbs_out or not meant else path
+        return Suspect(path, tuple(each.key for each in meant)) if meant else None
     if context.bucket.key(bare(text)) is not None:
         return path
     if found.kind is PathKind.GS or found.kind is PathKind.URL:
         return say(Code.FOREIGN_URI, name, char_id) if ruled or found.kind is PathKind.GS else None
-    ours = any(target.sure for target in found.targets) or bool(candidates)
+    ours = any(target.sure for target in found.targets) or bool(meant)
     alien = found.kind is PathKind.DEVICE or found.climbs_out or (found.kind is PathKind.ABSOLUTE and not ours)
     return say(Code.OUTSIDE_ROOT, name, char_id) if alien else path
 
