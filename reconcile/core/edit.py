@@ -53,18 +53,21 @@ class Draft:
         self.fields: dict[str, Any] = copied(fields)
         self.touched: list[Touched] = []
         self.entries = entries
+        self._changed: set[str] = set()
         found = entries.of(self.fields)
         self.listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
 
     def put(self, trail: Trail, touched: Touched) -> Verdict:
         """Replaces the text at a trail."""
         value_at(self.fields, trail[:-1])[trail[-1]] = touched.after
+        self._changed.add(str(trail[0]))
         self.touched.append(touched)
         return Verdict.SET
 
     def note(self, touched: Touched, listed: list[Any]) -> Verdict:
         """Notes that a map of the entries was changed."""
         self.entries.put(self.fields, listed)
+        self._changed.add(self.entries.top)
         self.touched.append(touched)
         return Verdict.SET
 
@@ -80,13 +83,13 @@ class Draft:
             return Verdict.ALREADY
         touched = msgspec.structs.replace(wanted, before=held, had=name in self.fields, after=new, has=True)
         self.fields[name] = new
+        self._changed.add(name)
         self.touched.append(touched)
         return Verdict.SET
 
     def done(self, verdicts: Iterable[Verdict]) -> Edit:
         judged = tuple(verdicts)
-        changed = {str(each.way[0]) if each.way else self.entries.top for each in self.touched}
-        return Edit({name: self.fields[name] for name in sorted(changed)}, judged, tuple(self.touched))
+        return Edit({name: self.fields[name] for name in sorted(self._changed)}, judged, tuple(self.touched))
 
 
 class _Edited(Draft):

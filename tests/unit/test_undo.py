@@ -11,8 +11,11 @@ import pytest
 from reconcile.commands.undo import LAST, Undoing, execute, find_run, survey
 from reconcile.core.errors import JournalError, UsageError
 from reconcile.core.history import UNFINISHED, PastOutcome, past_run
+from reconcile.core.journal import Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
+from reconcile.core.revert import revert
+from reconcile.core.way import Entries
 from tests.kit.world import World, codes, kinds, outcomes, titled, windows
 
 EVERYTHING = Scope()
@@ -240,6 +243,14 @@ def test_a_journal_cannot_make_undo_write_what_tells_maps_apart_or_anything_but_
     kept = {entry.get("title") for document in fields(world).values() for entry in document["assets"]}
     assert kept == {entry.get("title") for document in after.values() for entry in document["assets"]}
     assert "evil" not in str(fields(world))
+
+
+def test_a_journal_whose_line_names_two_places_for_an_index_changes_the_field_that_it_names() -> None:
+    line = Touched(
+        id="x", entry=None, position=None, field="types", before=["icon"], had=True, after=[], has=True, at=("other",)
+    )
+
+    assert revert({"types": ["icon"]}, [line], Entries(("assets",), "title")).fields == {"types": []}
 
 
 def test_only_the_characters_in_scope() -> None:
