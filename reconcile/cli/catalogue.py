@@ -12,10 +12,9 @@ import typer
 from reconcile.cli.complete import states as known_states
 from reconcile.cli.options import Scoped, Sized, option, seconds
 from reconcile.cli.session import Session, scope_of
-from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.core.catalogue import Asset, AssetState, Lacking
 from reconcile.core.errors import ExitCode, UsageError
-from reconcile.pipeline.catalogue import Catalogue
+from reconcile.pipeline.catalogue import Catalogue, with_urls
 from reconcile.views.catalogue import show_assets, show_csv, show_json, show_lacking
 
 Texts: TypeAlias = list[str]
@@ -43,13 +42,12 @@ def list(
     states = {_state(each) for each in state or ()}
     # A bar would be drawn between the rows.
     with session.opened(sized=sized) as project, session.progress(quiet=sys.stdout.isatty()) as listener:
-        asked = scope_of(project, scope)
-        catalogue = Catalogue(project, asked, listener, partial=True)
+        catalogue = Catalogue(project, scope_of(project, scope), listener, partial=True)
         kept = (asset for asset in catalogue if not states or asset.state in states)
         assets: Iterable[Asset] = kept
         if lifetime is not None:
             assets = with_urls(kept, partial(project.signer.sign, expires=lifetime), project.bucket)
-        without = lacking(catalogue, project.asset_map, asked)
+        without = catalogue.lacking()
         if session.json:
             rows, name = (without, "missing") if missing else (assets, "rows")
             return write_json(session, catalogue, rows, name)

@@ -1,4 +1,5 @@
-"""The catalogue of a project: every asset, one by one, from the rows that a plan is made from.
+"""The catalogue of a project: every asset, one by one, from the rows that a plan is made from; and what ``list`` makes
+of it.
 
 An asset that no later record can change is yielded at once, in the order of the keys in the bucket. The others are
 held, in the same bounded memory as the rows of a plan, and yielded at the end.
@@ -6,15 +7,17 @@ held, in the same bounded memory as the rows of a plan, and yielded at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 import msgspec
 
 from reconcile.adapters.sorting import Sorter, Spill
-from reconcile.core.catalogue import Asset, AssetState, Mark
+from reconcile.core.catalogue import Asset, AssetState, Lacking, Mark
 from reconcile.core.changes import Code, SetField, SetMetadata, is_object
 from reconcile.core.events import Listener, Warned, silent
+from reconcile.core.names import BucketRoot
 from reconcile.core.plan import Scope
 from reconcile.core.rows import Row, Stream
 from reconcile.core.stages import document_stage, is_whole, key_stage
@@ -64,6 +67,19 @@ class Catalogue:
                     yield from listed.settled(group.get(Stream.MARK, ()))
             self._judge(seen)
 
+    def lacking(self) -> Iterator[Lacking]:
+        """Yields the asset types in scope of which a known character has nothing, neither here nor in the bucket. Reads
+        the whole catalogue first, and holds the types that each character has."""
+        types = [rule.type for rule in self._project.asset_map.rules if self.scope.takes_type(rule.type)]
+        bit = {asset_type: 1 << at for at, asset_type in enumerate(types)}
+        has: defaultdict[str | None, int] = defaultdict(int)
+        for asset in self:
+            if asset.local or asset.bucket:
+                has[asset.char_id] |= bit.get(asset.asset_type or "", 0)
+        for char_id in sorted(self.known_ids):
+            if self.scope.takes_character(char_id):
+                yield from (Lacking(char_id, each) for each in types if not has[char_id] & bit[each])
+
     def _take(self, row: Row, waiting: Sorter, of_records: Sorter) -> None:
         match row.stream:
             case Stream.LISTED | Stream.MARK:
@@ -89,3 +105,10 @@ class Catalogue:
                 self.complete = False
                 self._listener(Warned(warning_of(gap)))
         warn_if_root_is_gone(self._project, self._listener)
+
+
+def with_urls(assets: Iterable[Asset], signed: Callable[[str], str], bucket: BucketRoot) -> Iterator[Asset]:
+    """Yields the assets, those in the bucket with the URL signed for their key. Raises what ``signed`` raises."""
+    for asset in assets:
+        key = bucket.key(asset.uri) if asset.bucket else None
+        yield asset if key is None else msgspec.structs.replace(asset, url=signed(key))

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 
 from reconcile import Asset, AssetState, Project
-from reconcile.commands.catalogue import lacking, with_urls
 from reconcile.config.settings import Policy
 from reconcile.core.catalogue import Lacking, Listed, Mark
 from reconcile.core.context import Replacing
@@ -26,7 +25,7 @@ from reconcile.core.events import Event, Warned
 from reconcile.core.flat import packed, unpacked
 from reconcile.core.plan import Scope
 from reconcile.core.rows import FileProblem, Stream
-from reconcile.pipeline.catalogue import Catalogue
+from reconcile.pipeline.catalogue import Catalogue, with_urls
 from reconcile.ports import DesiredObject
 from reconcile.views.catalogue import show_assets, show_csv, show_json
 from reconcile.views.terminal import Terminal
@@ -192,7 +191,7 @@ def test_missing_says_which_characters_have_no_asset_of_a_type(world: World) -> 
     world.record("mei", titled(anime_image=world.uri("characters/mei.png")))
     world.file("dances/dance_mei.mp4")
     scope = Scope((), ("anime_image", "dance_video"))
-    found = list(lacking(Catalogue(world, scope), world.asset_map, scope))
+    found = list(Catalogue(world, scope).lacking())
 
     assert found == [Lacking("mei", "anime_image"), Lacking("rem", "dance_video")]
 
