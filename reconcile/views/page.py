@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any, TypeAlias
 
-import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -26,7 +25,7 @@ from reconcile.views import words
 from reconcile.views.changes import Labels, details, label
 from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.page_data import hints_of, mark_of, page_data, room_for
+from reconcile.views.page_data import CHARACTERS, hints_of, mark_of, page_data, room_for
 from reconcile.views.plan import INCOMPLETE, at, totals
 from reconcile.views.status import is_outside, is_right
 from reconcile.views.terminal import visible
@@ -39,19 +38,6 @@ WITHOUT_SCRIPT = 100
 """The most characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
-
-
-class Step(msgspec.Struct, frozen=True):
-    """A change: what it does, to what, and why. ``values`` are pairs of was or now and a text."""
-
-    kind: str
-    label: str
-    where: str
-    size: str
-    reason: str
-    values: tuple[tuple[str, str], ...]
-
-
 _SUMMED = ("to_do", "in_step", "local", "bucket", "records")
 _SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
@@ -180,17 +166,17 @@ def _share(row: StatusRow) -> int:
 
 def _cuts(plan: Plan, characters: Sequence[CharacterState]) -> Iterator[str]:
     """Yields what the page has no room for, as sentences for its top."""
-    room = room_for(characters)
     changed = sum(bool(each.changes) for each in characters)
-    taken = sum(room.changes.values())
-    if room.rows < len(characters):
+    listed = room_for(characters)
+    taken = sum(listed.values())
+    if len(characters) > CHARACTERS:
         yield (
-            f"The grid holds {room.rows:,} of {len(characters):,} characters, those that need a person first;"
+            f"The grid holds {CHARACTERS:,} of {len(characters):,} characters, those that need a person first;"
             " reconcile report --char-id ID makes a page of one."
         )
     if taken < len(plan.actions):
         yield (
-            f"The page lists {taken:,} of {len(plan.actions):,} changes, of {len(room.changes):,} of {changed:,}"
+            f"The page lists {taken:,} of {len(plan.actions):,} changes, of {len(listed):,} of {changed:,}"
             " characters; all counts are of everything, and reconcile plan shows every change."
         )
 
@@ -220,27 +206,24 @@ def _mark(cell: Cell | None) -> str:
 # -- the plan --
 
 
-def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> list[tuple[str, int, list[Step]]]:
+def _steps(characters: Sequence[CharacterState], labels: Labels, shown: int) -> list[tuple[str, int, list[Values]]]:
     """Returns the changes of the first characters that have any, with the number of all."""
-    room = room_for(characters, changes=shown)
+    taken = room_for(characters, changes=shown)
+    listed = (each for each in characters if each.char_id in taken)
     return [
-        (
-            _name(each),
-            len(each.changes),
-            [_step(change, labels) for change in each.changes[: room.changes[each.char_id]]],
-        )
-        for each in characters
-        if each.char_id in room.changes
+        (_name(each), len(each.changes), [_step(change, labels) for change in each.changes[: taken[each.char_id]]])
+        for each in listed
     ]
 
 
-def _step(change: Change, labels: Labels) -> Step:
-    where, size, values = details(change)
-    return Step(
-        kind=words.LOOKS[type(change)].name,
-        label="" if change.asset_type is None else label(labels, change.asset_type),
-        where=where,
-        size=size,
-        reason=words.REASONS[change.reason],
-        values=values,
-    )
+def _step(change: Change, labels: Labels) -> Values:
+    """Returns what a change does, to what, and why; and pairs of was or now and a text."""
+    where, size, pairs = details(change)
+    return {
+        "kind": words.LOOKS[type(change)].name,
+        "label": "" if change.asset_type is None else label(labels, change.asset_type),
+        "where": where,
+        "size": size,
+        "reason": words.REASONS[change.reason],
+        "pairs": pairs,
+    }

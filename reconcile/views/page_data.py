@@ -53,24 +53,17 @@ _VALUE_NUMBERS = {"was": 0, "now": 1}
 _MARKS = ("none", "good", "todo", "look")
 
 
-class Room(msgspec.Struct, frozen=True):
-    """The room in a page: the number of rows of the grid, and how many changes of which characters."""
-
-    rows: int
-    changes: Mapping[CharId, int]
-
-
-def room_for(characters: Sequence[CharacterState], rows: int = CHARACTERS, changes: int = CHANGES) -> Room:
-    """Returns what fits into a page. Changes are listed only for characters that have a row: all of a character, or the
-    first ones if a character alone would fill the page."""
+def room_for(characters: Sequence[CharacterState], changes: int = CHANGES) -> dict[CharId, int]:
+    """Returns how many changes of which characters fit into a page. Only characters that have a row are listed: all
+    changes of each, or the first ones if a character alone would fill the page."""
     room, taken = changes, {}
-    for each in characters[:rows]:
+    for each in characters[:CHARACTERS]:
         count = len(each.changes)
         if count > changes and room == changes:
             taken[each.char_id], room = changes, 0
         elif 0 < count <= room:
             taken[each.char_id], room = count, room - count
-    return Room(min(rows, len(characters)), taken)
+    return taken
 
 
 def page_data(seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]) -> str:
@@ -84,7 +77,7 @@ class _Writer:
     ) -> None:
         self.plan, self.more = plan, more
         self.characters = characters
-        self.room = room_for(characters)
+        self.taken = room_for(characters)
         self.uri = visible(plan.stores.bucket.removesuffix("/") + "/")
         self.names: list[list[str]] = []
         self.types: dict[str | None, int] = {}
@@ -96,7 +89,7 @@ class _Writer:
 
     def text(self) -> str:
         groups = list(self._groups())
-        rows = [self._character(each) for each in self.characters[: self.room.rows]]
+        rows = [self._character(each) for each in self.characters[:CHARACTERS]]
         document = {
             "uri": self.uri,
             "kinds": [[each.look, each.name, each.sign] for each in words.LOOKS.values()],
@@ -131,7 +124,7 @@ class _Writer:
     def _character(self, each: CharacterState) -> list[Any]:
         counts = [each.findings[severity] for severity in Severity]
         cells = [self._cell(cell) for cell in each.cells]
-        taken = self.room.changes.get(each.char_id, 0)
+        taken = self.taken.get(each.char_id, 0)
         changes = self._changes(each.changes[:taken])
         name = None if each.char_id is None else visible(each.char_id)
         return [name, len(each.changes), counts, cells, changes]
@@ -205,7 +198,7 @@ class _Writer:
 
     def _groups(self) -> Iterator[list[Any]]:
         """Yields the findings by code, the worst first, then the waived ones."""
-        numbers = {each.char_id: number for number, each in enumerate(self.characters[: self.room.rows])}
+        numbers = {each.char_id: number for number, each in enumerate(self.characters[:CHARACTERS])}
         for group in by_code(self.plan.findings):
             hints = hints_of(group.findings)
             rows = [

@@ -250,9 +250,9 @@ def both(at: int) -> list[Change]:
 def test_characters_are_taken_whole_as_far_as_there_is_room() -> None:
     made = plan([change for at in range(70) for change in both(at)])
     characters = standings(overview(made, [f"c{at:04}" for at in range(70)]), made)
-    room = page_data.room_for(characters, changes=101)
-    assert sum(room.changes.values()) == 100, "fifty characters whole, and none in part"
-    assert set(room.changes.values()) == {2}
+    taken = page_data.room_for(characters, changes=101)
+    assert sum(taken.values()) == 100, "fifty characters whole, and none in part"
+    assert set(taken.values()) == {2}
 
 
 def test_a_page_that_is_cut_says_so_at_its_top() -> None:
