@@ -62,13 +62,6 @@ class _Look:
         self.complaints: list[Complaint] = []
 
 
-class Meant(msgspec.Struct, frozen=True):
-    """The intended content of a key: that of the local file, or else the last agreed one."""
-
-    file: LocalFile | None
-    agreed: Agreed | None
-
-
 class Examiner:
     """Examines objects. Safe for several threads. ``read`` counts the bytes that arrived, and ``unpacked`` has the
     encoded objects that turned out to hold the content of their local files."""
@@ -81,8 +74,9 @@ class Examiner:
         self.read = 0
         self.unpacked: list[Agreed] = []
 
-    def examine(self, found: RemoteObject, meant: Meant) -> Examined:
-        """Examines an object. Raises NotThere if it was replaced meanwhile, and StoreError."""
+    def examine(self, found: RemoteObject, file: LocalFile | None, agreed: Agreed | None) -> Examined:
+        """Examines an object, whose intended content is that of the local file, or else the last agreed one. Raises
+        NotThere if it was replaced meanwhile, and StoreError."""
         if not found.size:
             return Examined(found, (ProofMethod.METADATA,), None, (says(NAMED_EMPTY),))
         look = _Look(found)
@@ -92,7 +86,7 @@ class Examiner:
             encoded = bool(found.encoding)
             body = self._project.objects.read(found.key, generation=found.generation, encoded=encoded)
             self._hash(look, body, found.encoding)
-        against, wrong = _held_against(look, meant)
+        against, wrong = _held_against(look, file, agreed)
         if found.encoding and against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
             with self._lock:
                 self.unpacked.append(Agreed(found.key, look.size, look.crc32c, found.generation))
@@ -154,9 +148,11 @@ class Examiner:
                 )
 
 
-def _held_against(look: _Look, meant: Meant) -> tuple[Against | None, tuple[Complaint, ...]]:
+def _held_against(
+    look: _Look, file: LocalFile | None, agreed: Agreed | None
+) -> tuple[Against | None, tuple[Complaint, ...]]:
     """Returns what the object was compared with, if anything, and what is wrong with it."""
-    file, agreed, found = meant.file, meant.agreed, look.found
+    found = look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read but could not be unpacked
     aside: tuple[Complaint, ...] = ()

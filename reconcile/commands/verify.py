@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from reconcile.adapters.workers import Breaker, results
-from reconcile.commands.examining import URL_LIVES, Examined, Examiner, Meant, says
+from reconcile.commands.examining import URL_LIVES, Examined, Examiner, says
 from reconcile.core.changes import Code, Finding
 from reconcile.core.context import Context
 from reconcile.core.errors import NotThere, StoreError, StoreMissing, UsageError
@@ -39,7 +39,7 @@ from reconcile.core.proof import (
     holds,
     named_by,
 )
-from reconcile.core.rows import Coverage, LocalFile, RemoteObject, World
+from reconcile.core.rows import Agreed, Coverage, Document, LocalFile, RemoteObject, World
 from reconcile.pipeline.account import now
 from reconcile.pipeline.roster import Roster, open_records, read_roster, warn_if_root_is_gone
 from reconcile.project import OpenProject
@@ -65,35 +65,6 @@ def verify(
     return _Proving(project, scope or Scope(), mode or Mode(), listener).run()
 
 
-class AllNamed:
-    """All that records in scope name: the references to prove, and the problems of everything else."""
-
-    def __init__(self, roster: Roster, context: Context) -> None:
-        self.documents = tuple(roster.documents)
-        named = [
-            each
-            for world, document in roster.by_world()
-            if world is World.RECORDS or context.rewrite_local_db
-            for each in named_by(document, world, context)
-        ]
-        self.references = [each for each in named if isinstance(each, Reference)]
-        self._suspects = [each for each in named if isinstance(each, Suspect)]
-        self._problems = [each for each in named if isinstance(each, Finding)]
-        self.keys = frozenset(
-            [each.key for each in self.references] + [key for each in self._suspects for key in each.keys]
-        )
-
-    def problems(self, objects: Mapping[str, RemoteObject], unread: Mapping[str, str]) -> Iterator[Finding]:
-        """Yields the problems that are not about references. A text that names no object counts as prose."""
-        yield from self._problems
-        for each in self._suspects:
-            if any(key in objects for key in each.keys):
-                yield each.finding
-            elif (why := next((unread[key] for key in each.keys if key in unread), None)) is not None:
-                message = f"{each.finding.message}, if an object of that name is there: {why}"
-                yield msgspec.structs.replace(each.finding, code=Code.UNREADABLE_OBJECT, message=message)
-
-
 class _Proving:
     """One proof, from the records to the certificates."""
 
@@ -113,17 +84,26 @@ class _Proving:
         if self._mode.urls:
             self._project.signer.sign("-", expires=URL_LIVES)  # fails before anything is read if it cannot sign
         roster, context = open_records(self._project, self._scope, self._listener, self._roster)
-        self._scope = roster.scope
-        named = AllNamed(roster, context)
+        named = [
+            each
+            for world, document in roster.by_world()
+            if world is World.RECORDS or context.rewrite_local_db
+            for each in named_by(document, world, context)
+        ]
+        references = [each for each in named if isinstance(each, Reference)]
+        suspects = [each for each in named if isinstance(each, Suspect)]
+        keys = {each.key for each in references}
         self._listener(PhaseStarted(Phase.LISTING))
-        objects = self._objects(named.keys, context)
-        meant = self._meant(named.references, context)
+        objects = self._objects(keys.union(*(each.keys for each in suspects)), context)
+        agreed = {state.key: state for state in self._project.agreed.all() if state.key in keys}
+        files = {} if self._mode.cloud_only else self._files(keys, context)
         self._listener(PhaseDone(Phase.LISTING))
-        verdicts = self._verdicts(sorted({each.key for each in named.references}), objects, meant)
+        verdicts = self._verdicts(sorted(keys), objects, files, agreed)
         self._project.agreed.remember(self._examiner.unpacked)
         for warning in self._project.state.warnings:
             self._listener(Warned(warning))
-        return self._certified(named, objects, verdicts, context)
+        others = [*(each for each in named if isinstance(each, Finding)), *self._paths_among(suspects, objects)]
+        return self._certified(tuple(roster.documents), references, others, verdicts, context)
 
     # -- reading --
 
@@ -143,7 +123,7 @@ class _Proving:
         chosen = tuple(document for document in documents if scope.takes_character(document.id))
         return Roster(chosen, (), known, Coverage(), scope)
 
-    def _objects(self, keys: frozenset[str], context: Context) -> dict[str, RemoteObject]:
+    def _objects(self, keys: set[str], context: Context) -> dict[str, RemoteObject]:
         askable = sorted(key for key in keys if key_problem(context.bucket.object_name(key)) is None)
         if len(askable) > GETS and not (self._scope.char_ids or self._scope.asset_types):
             splits = [prefix for prefix in context.asset_map.key_prefixes(()) if prefix]
@@ -163,31 +143,33 @@ class _Proving:
         self._lanes.finished()
         return found
 
-    def _meant(self, references: Sequence[Reference], context: Context) -> dict[str, Meant]:
-        keys = {each.key for each in references}
-        agreed = {state.key: state for state in self._project.agreed.all() if state.key in keys}
-        files: dict[str, LocalFile] = {}
-        if not self._mode.cloud_only:
-            paths = {key: context.asset_map.path_for(key, context.known_ids) for key in keys}
-            wanted = {path: key for key, path in paths.items() if path is not None}
-            found = self._project.files.lookup(sorted(wanted), anew=self._mode.deep)
-            files = {wanted[each.path]: each for each in counted(found, Phase.LISTING, self._listener)}
-            warn_if_root_is_gone(self._project, self._listener)
-        return {key: Meant(files.get(key), agreed.get(key)) for key in keys}
+    def _files(self, keys: set[str], context: Context) -> dict[str, LocalFile]:
+        paths = {key: context.asset_map.path_for(key, context.known_ids) for key in keys}
+        wanted = {path: key for key, path in paths.items() if path is not None}
+        found = self._project.files.lookup(sorted(wanted), anew=self._mode.deep)
+        files = {wanted[each.path]: each for each in counted(found, Phase.LISTING, self._listener)}
+        warn_if_root_is_gone(self._project, self._listener)
+        return files
 
     # -- judging --
 
     def _verdicts(
-        self, keys: Sequence[str], objects: dict[str, RemoteObject], meant: dict[str, Meant]
+        self,
+        keys: Sequence[str],
+        objects: dict[str, RemoteObject],
+        files: Mapping[str, LocalFile],
+        agreed: Mapping[str, Agreed],
     ) -> dict[str, Examined]:
         size = sum(found.size for key in keys if (found := objects.get(key)) is not None) if self._mode.deep else None
         self._listener(PhaseStarted(Phase.PROVING, len(keys), size))
-        jobs = (lambda key=key: (key, self._judge(key, objects.get(key), meant[key])) for key in keys)
+        jobs = (
+            lambda key=key: (key, self._judge(key, objects.get(key), files.get(key), agreed.get(key))) for key in keys
+        )
         verdicts = dict(counted(results(jobs, self._lanes), Phase.PROVING, self._listener))
         self._listener(PhaseDone(Phase.PROVING))
         return verdicts
 
-    def _judge(self, key: str, found: RemoteObject | None, meant: Meant) -> Examined:
+    def _judge(self, key: str, found: RemoteObject | None, file: LocalFile | None, agreed: Agreed | None) -> Examined:
         why = self._unread.get(key)
         for _ in range(AGAIN):
             if why is not None:
@@ -195,7 +177,7 @@ class _Proving:
             if found is None:
                 return Examined(None, complaints=(says(LOST_OBJECT),))
             try:
-                verdict = self._examiner.examine(found, meant)
+                verdict = self._examiner.examine(found, file, agreed)
                 if len(verdict.checked) > 1:
                     self._breaker.succeeded()
                     self._lanes.finished()
@@ -216,19 +198,29 @@ class _Proving:
 
     # -- the result --
 
+    def _paths_among(self, suspects: Iterable[Suspect], objects: Mapping[str, RemoteObject]) -> Iterator[Finding]:
+        """Yields the problems with those texts that are paths. A text that names no object counts as prose."""
+        for each in suspects:
+            if any(key in objects for key in each.keys):
+                yield each.finding
+            elif (why := next((self._unread[key] for key in each.keys if key in self._unread), None)) is not None:
+                message = f"{each.finding.message}, if an object of that name is there: {why}"
+                yield msgspec.structs.replace(each.finding, code=Code.UNREADABLE_OBJECT, message=message)
+
     def _certified(
         self,
-        named: AllNamed,
-        objects: Mapping[str, RemoteObject],
+        documents: Sequence[Document],
+        references: Iterable[Reference],
+        others: Iterable[Finding],
         verdicts: Mapping[str, Examined],
         context: Context,
     ) -> Proof:
-        """Makes the verification and the certificates."""
+        """Makes the verification and the certificates. ``others`` are the problems that are not about references."""
         lines: dict[str, list[Proved]] = defaultdict(list)
         problems: dict[str, list[Finding]] = defaultdict(list)
-        for found in named.problems(objects, self._unread):
+        for found in others:
             problems[found.char_id or ""].append(found)
-        for reference in named.references:
+        for reference in references:
             verdict = verdicts[reference.key]
             said = tuple(complain(reference) for complain in verdict.complaints)
             problems[reference.char_id] += said
@@ -246,7 +238,7 @@ class _Proving:
         verification = Verification(
             format=FORMAT,
             scope=context.scope,
-            documents=len(named.documents),
+            documents=len(documents),
             objects=len(verdicts),
             checked=len(refs) + sum(problem.code in _PATHS for problem in everything),
             ok=sum(line.ok for line in refs),
@@ -257,7 +249,7 @@ class _Proving:
             **common,
         )
         # A proof about a part of a record says nothing about the whole record.
-        certified = () if context.scope.asset_types or context.scope.paths else named.documents
+        certified = () if context.scope.asset_types or context.scope.paths else documents
         certificates = tuple(
             Certificate(
                 format=CERTIFICATE_FORMAT,
