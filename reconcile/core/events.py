@@ -14,14 +14,18 @@ T = TypeVar("T")
 
 
 class Phase(Enum):
-    """A stretch of work that a person waits for."""
+    """A stretch of work that a person waits for: its title, and the noun for what it counts."""
 
-    RECORDS = "reading records"
-    LISTING = "listing files and objects"
-    UPLOADS = "uploading"
-    WRITING = "writing records"
-    PROVING = "checking objects"
-    RESTORING = "restoring files"
+    RECORDS = ("Reading records", "record")
+    LISTING = ("Listing files and objects", "name")
+    UPLOADS = ("Uploading", "file")
+    WRITING = ("Writing records", "record")
+    PROVING = ("Checking objects", "object")
+    RESTORING = ("Restoring", "file")
+
+    def __init__(self, title: str, noun: str) -> None:
+        self.title = title
+        self.noun = noun
 
 
 class PhaseStarted(msgspec.Struct, frozen=True):

@@ -43,6 +43,8 @@ SLOWEST = 3
 """The most transfers that are named."""
 SLOW = 2.0
 """Seconds after which a transfer is named."""
+STARTED, PROGRESS, DONE = "phase_started", "phase_progress", "phase_done"
+"""The names of the events of a phase."""
 
 
 class Transfer(msgspec.Struct):
@@ -108,7 +110,7 @@ class PhaseProgress:
 
     def parts(self, now: float) -> Iterator[str]:
         """Yields what is done, and how fast."""
-        noun, seconds = words.PHASES[self.phase][1], max(now - self.began, 1e-9)
+        noun, seconds = self.phase.noun, max(now - self.began, 1e-9)
         yield (
             words.many(self.count, noun) if self.total is None else f"{self.count:,} of {words.many(self.total, noun)}"
         )
@@ -175,14 +177,13 @@ class _Counting:
     ) -> None:
         match event:
             case PhaseStarted():
-                self._tallies[event.phase] = PhaseProgress(event, now)
-                self._teller.started(event)
+                tally = self._tallies[event.phase] = PhaseProgress(event, now)
+                self._teller.phase(STARTED, tally, (), now)
             case Moving():
                 self._transfers[event.key] = Transfer(event.key, event.size, now)
             case PhaseDone():
-                done = self._tallies.pop(event.phase, None)
-                if done is not None:
-                    self._teller.done(done, now)
+                if event.phase in self._tallies:
+                    self._teller.phase(DONE, self._tallies.pop(event.phase), (), now)
             case Waiting(count, seconds):
                 again = f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
                 new = f"{words.many(count, 'file')} {'is' if count == 1 else 'are'} new"
@@ -208,7 +209,7 @@ class _Counting:
             self._transfers[event.key].moved += event.size
         if now - tally.told >= self._every:
             tally.told = now
-            self._teller.progress(tally, self._slowest(now), now)
+            self._teller.phase(PROGRESS, tally, self._slowest(now), now)
 
     def _slowest(self, now: float) -> list[Transfer]:
         """Returns the transfers that have taken the longest so far."""
@@ -222,17 +223,16 @@ class _Lines:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def started(self, event: PhaseStarted) -> None:
-        self.say("phase_started", f"{words.PHASES[event.phase][0]} ...")
-
-    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
-        names = "; ".join(f"{each.key} ({each.sentence(now)})" for each in slowest)
-        slow = f"; slowest: {names}" if names else ""
-        self.say("phase_progress", f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}{slow}")
-
-    def done(self, tally: PhaseProgress, now: float) -> None:
-        took = words.took(now - tally.began)
-        self.say("phase_done", f"{words.PHASES[tally.phase][0]}: {tally.sentence(now)}, done in {took}")
+    def phase(self, event: str, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
+        """Tells of the beginning of a phase, its progress or its end, by the name of the event."""
+        told = f"{tally.phase.title}: {tally.sentence(now)}"
+        if event == STARTED:
+            told = f"{tally.phase.title} ..."
+        elif event == DONE:
+            told += f", done in {words.took(now - tally.began)}"
+        elif slowest:
+            told += f"; slowest: {'; '.join(f'{each.key} ({each.sentence(now)})' for each in slowest)}"
+        self.say(event, told)
 
     def change(self, outcome: Outcome) -> None:
         if outcome.outcome is OutcomeKind.FAILED:
@@ -249,26 +249,17 @@ class _Json:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
-    def started(self, event: PhaseStarted) -> None:
-        phase = event.phase.name.lower()
-        log(self._stream, "phase_started", phase=phase, total=event.total, total_bytes=event.total_bytes)
-
-    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
-        del slowest
-        self._tell("phase_progress", tally, now)
-
-    def done(self, tally: PhaseProgress, now: float) -> None:
-        self._tell("phase_done", tally, now)
+    def phase(self, event: str, tally: PhaseProgress, _slowest: Sequence[Transfer], now: float) -> None:
+        fields: dict[str, Any] = {"count": tally.count, "bytes": tally.size, "seconds": round(now - tally.began, 3)}
+        if event == STARTED:
+            fields = {"total": tally.total, "total_bytes": tally.total_bytes}
+        log(self._stream, event, phase=tally.phase.name.lower(), **fields)
 
     def change(self, outcome: Outcome) -> None:
         log(self._stream, "change_done", **msgspec.to_builtins(outcome))
 
     def say(self, event: str, _sentence: str, **fields: Any) -> None:
         log(self._stream, event, **fields)
-
-    def _tell(self, event: str, tally: PhaseProgress, now: float) -> None:
-        seconds = round(now - tally.began, 3)
-        log(self._stream, event, phase=tally.phase.name.lower(), count=tally.count, bytes=tally.size, seconds=seconds)
 
 
 def log(stream: TextIO, event: str, **fields: Any) -> None:
@@ -289,14 +280,11 @@ class _Bars(_Lines):
         self._console = console(stream, colour)
         self.live = Live(console=self._console, get_renderable=self._drawn, transient=True, refresh_per_second=8)
 
-    def started(self, event: PhaseStarted) -> None:
-        self._shown[event.phase] = (None, (), 0.0)
-
-    def progress(self, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
-        self._shown[tally.phase] = (tally, slowest, now)
-
-    def done(self, tally: PhaseProgress, now: float) -> None:  # noqa: ARG002 the bar only disappears
-        self._shown.pop(tally.phase, None)
+    def phase(self, event: str, tally: PhaseProgress, slowest: Sequence[Transfer], now: float) -> None:
+        if event == DONE:
+            del self._shown[tally.phase]
+        else:
+            self._shown[tally.phase] = (None if event == STARTED else tally, slowest, now)
 
     def say(self, _event: str, sentence: str, **_fields: Any) -> None:
         self._console.print(visible(sentence), soft_wrap=True)
@@ -327,7 +315,7 @@ def _bar(
     bar = ProgressBar(1.0, fraction or 0.0, pulse=fraction is None)
     left = "" if tally is None else tally.left_in_words()
     share = "" if fraction is None else f"{100 * fraction:3.0f} %"
-    head.add_row(Text(words.PHASES[phase][0]), bar, Text(f"{share}  {left}" if left else share))
+    head.add_row(Text(phase.title), bar, Text(f"{share}  {left}" if left else share))
     yield head
     if tally is not None:
         yield Text(f"  {', '.join(tally.parts(now))}", no_wrap=True, overflow="ellipsis")

@@ -21,7 +21,6 @@ from reconcile.core.changes import (
     Severity,
     Upload,
 )
-from reconcile.core.events import Phase
 from reconcile.core.report import OutcomeKind, Status
 from reconcile.core.rows import Outlook, World
 from reconcile.core.size import decimal
@@ -82,16 +81,6 @@ STATUSES = {
     Status.FAILED: "Failed",
     Status.STALE: "Stale in part",
     Status.INTERRUPTED: "Interrupted",
-}
-
-# The title of each phase, and the word for what it counts.
-PHASES = {
-    Phase.RECORDS: ("Reading records", "record"),
-    Phase.LISTING: ("Listing files and objects", "name"),
-    Phase.UPLOADS: ("Uploading", "file"),
-    Phase.WRITING: ("Writing records", "record"),
-    Phase.PROVING: ("Checking objects", "object"),
-    Phase.RESTORING: ("Restoring", "file"),
 }
 
 WORLDS = {World.RECORDS: "record", World.LOCAL_DB: "local database"}

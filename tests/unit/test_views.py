@@ -27,7 +27,7 @@ from reconcile.core.changes import (
     Upload,
 )
 from reconcile.core.errors import UsageError
-from reconcile.core.events import ChangeDone, Phase
+from reconcile.core.events import ChangeDone
 from reconcile.core.findings import FINDINGS
 from reconcile.core.history import History, PastRun
 from reconcile.core.plan import Origin, Plan, Scope, Stores
@@ -501,7 +501,6 @@ def test_an_error_document_survives_a_name_that_is_no_unicode() -> None:
         (Code, {code: kind.title for code, kind in FINDINGS.items()}),
         (OutcomeKind, words.OUTCOMES),
         (Status, words.STATUSES),
-        (Phase, words.PHASES),
         (World, words.WORLDS),
         (Outlook, words.OUTLOOKS),
     ],
