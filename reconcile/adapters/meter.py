@@ -54,15 +54,6 @@ class Asked(NamedTuple):
         return self.outcome != "OK" and (status >= 500 or status in (401, 408, 429))
 
 
-class _Failed(NamedTuple):
-    """The last request of a thread, if it failed."""
-
-    method: str
-    where: str
-    attempt: int
-    ended: float
-
-
 class RequestListener(Protocol):
     """A listener to all requests, called from several threads."""
 
@@ -173,32 +164,28 @@ class Meter:
         def ended(outcome: str, *, reached: bool = True) -> None:
             if reached:
                 self._add(usage)
-            failed = Asked(method, where, outcome, 0.0).failed
+            asked = Asked(method, where, outcome, self._clock() - began)
             with self._lock:
                 self._asking[store] -= 1
-                if not failed and self._asking[store]:
+                if not asked.failed and self._asking[store]:
                     self._silent[store] = self._clock()
-                elif not failed:
+                elif not asked.failed:
                     self._silent.pop(store, None)
             if self._witness is not None:
-                self._tell(self._witness, method, where, outcome, began, self._clock())
+                self._tell(self._witness, asked, began)
 
         return ended
 
-    def _tell(self, to: RequestListener, method: str, where: str, outcome: str, began: float, ended: float) -> None:
-        # Attempts at one thing follow each other in one thread.
-        before: _Failed | None = getattr(self._last, "failed", None)
-        asked = Asked(method, shown_url(where), outcome, ended - began)
-        if before is not None and (before.method, before.where) == (method, where):
-            asked = asked._replace(attempt=before.attempt + 1, waited=max(0.0, began - before.ended))
-        self._last.failed = _Failed(method, where, asked.attempt, ended) if asked.failed else None
-        to.heard(asked)
+    def _tell(self, to: RequestListener, asked: Asked, began: float) -> None:
+        # Attempts at one thing follow each other in one thread, which remembers its last request if that failed.
+        thing = (asked.method, asked.where)
+        failed, attempt, ended = getattr(self._last, "failed", (None, 0, 0.0))
+        if thing == failed:
+            asked = asked._replace(attempt=attempt + 1, waited=max(0.0, began - ended))
+        self._last.failed = (thing if asked.failed else None, asked.attempt, began + asked.seconds)
+        to.heard(asked._replace(where=shown_url(asked.where)))
 
 
 def unheard(_method: str, _url: str) -> OnEnd:
     """A ``Watch`` that does nothing."""
-    return _silent
-
-
-def _silent(outcome: str, *, reached: bool = True) -> None:
-    del outcome, reached
+    return lambda _outcome, *, reached=True: None  # noqa: ARG005
