@@ -11,6 +11,7 @@ import pytest
 
 from reconcile.commands import undo
 from reconcile.core.changes import CreateRecord, SetField
+from reconcile.core.document_rules import MAX_DEPTH
 from reconcile.core.errors import StoreUnavailable, UsageError
 from reconcile.core.plan import Scope, fingerprint
 from reconcile.core.planfile import dumps, loads
@@ -243,6 +244,20 @@ def test_a_record_that_cannot_be_made_gets_no_index(with_database: World) -> Non
     report = world.apply(plan)
 
     assert [outcome.outcome for outcome in report.outcomes][1:] == [OutcomeKind.STALE, OutcomeKind.BLOCKED]
+
+
+def test_a_record_that_the_store_would_refuse_gets_no_index(with_database: World) -> None:
+    world = with_database
+    deep: Any = "the middle"
+    for _ in range(MAX_DEPTH + 1):
+        deep = {"in": deep}
+    world.local("rem", titled(anime_image=windows(KEY)), notes=deep)
+    world.file(KEY)
+    plan = world.plan()
+    assert kinds(plan) == ["upload"]
+    assert codes(plan) == ["missing_record"]
+    world.apply(plan)
+    assert world.plan().actions == ()
 
 
 # -- saved, undone, counted --

@@ -78,18 +78,18 @@ def create(
         return
     document = context.document(local.id)
     why = document_problem(document, data)
-    if why is None:
-        yield CreateRecord(
-            id=change_id("create_record", document, data),
-            char_id=local.id,
-            reason=Reason.MISSING_RECORD,
-            document=document,
-            fields=data,
-            needs=listed,
-        )
-    else:
+    if why is not None:
         yield make(Code.MISSING_RECORD, document, local.id, why=f"it cannot be made: {why}")
         yield from unsettled(claims)
+        return
+    yield CreateRecord(
+        id=change_id("create_record", document, data),
+        char_id=local.id,
+        reason=Reason.MISSING_RECORD,
+        document=document,
+        fields=data,
+        needs=listed,
+    )
     if context.index:
         # Each type waits only for its own object, so none of them can be part of the record itself.
         named = [each for each in needs if not (isinstance(each, Answer) and each.slot.is_name)]
