@@ -59,10 +59,6 @@ class _StoppedReading(Portable, Exception):
     """The run was stopped while bytes were arriving."""
 
 
-class _UnfitObject(Portable, Exception):
-    """An object was read, but no file can be made from its content."""
-
-
 class _RestoreRun:
     """One run of a restore."""
 
@@ -112,9 +108,9 @@ class _RestoreRun:
     def _restore(self, action: Restore) -> Outcome:
         try:
             content = self._content(action) if action.encoding else Sum(action.size, action.crc32c)
+            if isinstance(content, Problem):
+                return action.outcome(OutcomeKind.FAILED, content)
             made = self._place(action, content)
-        except _UnfitObject as unfit:
-            return action.outcome(OutcomeKind.FAILED, Problem(Rejected.code, str(unfit)))
         except _StoppedReading:
             return action.outcome(OutcomeKind.NOT_STARTED, _ON_THE_WAY)
         except (SourceChanged, NotThere) as error:
@@ -125,27 +121,30 @@ class _RestoreRun:
         self._breaker.succeeded()
         self._lanes.finished()
         if not isinstance(action, RestoreBeside):
-            with self._lock:
-                self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
+            self._agreed.append(Agreed(action.key, content.size, content.crc32c, action.generation))
         return action.outcome(OutcomeKind.APPLIED if made else OutcomeKind.ALREADY)
 
-    def _content(self, action: Restore) -> Sum:
-        """Returns size and checksum of the content of an encoded object. The object is read to its end and not kept,
-        because nothing is written before its stored bytes are verified and the unpacked size is known."""
+    def _content(self, action: Restore) -> Sum | Problem:
+        """Returns size and checksum of the content of an encoded object, or why no file can be made of it. The object
+        is read to its end and not kept, because nothing is written before its stored bytes are verified and the
+        unpacked size is known."""
         found = measure(self._told(self._body(action, 0)), action.size, action.encoding)
         by_hand = f"fetch it by hand: gcloud storage cp {current().quoted(action.uri)} FILE"
         if found.stored != Sum(action.size, action.crc32c):
             raise Rejected(f"the bytes that came for {action.path} are not those of its checksum", hint="run again")
         if found.content is None:
-            raise _UnfitObject(f"the object {found.why}, so no file is made of it; {by_hand}")
+            return Problem(Rejected.code, f"the object {found.why}, so no file is made of it; {by_hand}")
         if not found.content.size:
-            raise _UnfitObject("the object holds nothing once it is unpacked, so no file is made of it")
+            return Problem(Rejected.code, "the object holds nothing once it is unpacked, so no file is made of it")
         return found.content
 
     def _told(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
         for chunk in chunks:
-            self._listener(Advanced(Phase.RESTORING, 0, len(chunk)))
+            self._arrived(len(chunk))
             yield chunk
+
+    def _arrived(self, moved: int) -> None:
+        self._listener(Advanced(Phase.RESTORING, 0, moved))
 
     def _place(self, action: Restore, content: Sum) -> bool:
         def unpacked(offset: int) -> Iterator[bytes]:
@@ -154,9 +153,6 @@ class _RestoreRun:
             except BadEncoding as error:
                 raise Rejected(f"what came for {action.path} the second time {error}", hint="run again") from error
 
-        def told(moved: int) -> None:
-            self._listener(Advanced(Phase.RESTORING, 0, moved))
-
         return self._project.places.place(
             action.path,
             unpacked if action.encoding else lambda offset: self._body(action, offset),
@@ -164,7 +160,8 @@ class _RestoreRun:
             crc32c=content.crc32c,
             generation=action.generation,
             modified_ns=_nanoseconds(action.updated),
-            progress=None if action.encoding else told,  # its stored bytes were counted when they were verified
+            # The stored bytes of an encoded object were counted when they were verified.
+            progress=None if action.encoding else self._arrived,
         )
 
     def _body(self, action: Restore, offset: int) -> Iterator[bytes]:
