@@ -83,19 +83,13 @@ def _trails(fields: Mapping[str, Any], wanted: Sequence[Touched], entry_key: str
         groups[numberless(each.way), each.before].append(each)
     found: dict[str, Trail] = {}
     for (_, text), group in groups.items():
-        is_one = len({each.after for each in group}) == 1
-        exact = {each.id: finder.exact(each.way, text) for each in group}
-        if all(exact.values()):
-            found.update((name, trail) for name, trail in exact.items() if trail is not None)
-        elif is_one:
-            found.update(_spread(finder, group, text))
+        exact = {each.id: trail for each in group if (trail := finder.exact(each.way, text)) is not None}
+        if len(exact) == len(group):
+            found |= exact
+        elif len({each.after for each in group}) == 1 and len(held := finder.all(group[0].way, text)) <= len(group):
+            # All become the same, so it does not matter which is which, unless there are more places than were written.
+            found |= zip((each.id for each in group), held, strict=False)
     return found
-
-
-def _spread(finder: Finder, group: Sequence[Touched], text: str) -> dict[str, Trail]:
-    """Returns places for texts that all become the same, if there are no more places than were written."""
-    held = finder.all(group[0].way, text)
-    return dict(zip((each.id for each in group), held, strict=False)) if len(held) <= len(group) else {}
 
 
 def _holds(entry: dict[str, Any], field: str, value: Any, there: bool) -> bool:
