@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from reconcile.core.history import UNFINISHED, History, PastChange, PastOutcome, PastRun
 from reconcile.views import words
+from reconcile.views.changes import text_of
 from reconcile.views.cost import usage_text
 from reconcile.views.report import short
 from reconcile.views.terminal import Piece, Terminal
@@ -126,4 +125,4 @@ def _show_change(terminal: Terminal, change: PastChange) -> None:
 def _value(value: Any, *, there: bool) -> Piece:
     if not there:
         return ("(not there)", "dim")
-    return value if isinstance(value, str) and value else msgspec.json.encode(value).decode()
+    return text_of(value) or '""'
