@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import reduce
 from typing import Any
 
 import msgspec
@@ -43,31 +42,16 @@ def rows_of(lines: Iterable[str]) -> Iterator[Row]:
         yield Row(found.stream, value.content if isinstance(value, Source) else "", value)
 
 
-class Counted(msgspec.Struct, frozen=True):
-    """Counts of a planning: the keys in step, the objects in scope, and the files that a rule matches."""
-
-    in_step: int = 0
-    objects: int = 0
-    files: int = 0
-
-    def __add__(self, other: Counted) -> Counted:
-        return Counted(self.in_step + other.in_step, self.objects + other.objects, self.files + other.files)
-
-
 def as_line(value: msgspec.Struct) -> str:
-    """Returns counts, or what was noted, as a line."""
+    """Returns a gap, or what was noted, as a line."""
     return msgspec.json.encode(value).decode()
-
-
-def counted(lines: Iterable[str]) -> Counted:
-    """Returns the sum of the counts in all lines."""
-    return sum((msgspec.json.decode(text, type=Counted) for text in lines), Counted())
 
 
 class Noted(msgspec.Struct, frozen=True):
     """Notes of a worker, in addition to what it read: that a part ``failed``; that no record may be read
     (``refused``); that some of the bucket was ``listed``; that the moment of the records ``lapsed``; the ``rows`` of a
-    report; that a record ``has_entries`` under their name, or the ``array`` that the name may have meant."""
+    report; that a record ``has_entries`` under their name, or the ``array`` that the name may have meant; the number of
+    keys ``in_step``, of ``objects`` in scope, and of ``files`` that a rule matches."""
 
     failed: Problem | None = None
     refused: Problem | None = None
@@ -76,8 +60,11 @@ class Noted(msgspec.Struct, frozen=True):
     rows: ReportedRows = msgspec.field(default_factory=ReportedRows)
     has_entries: bool = False
     array: tuple[str, ...] = ()
+    in_step: int = 0
+    objects: int = 0
+    files: int = 0
 
-    def joined(self, other: Noted) -> Noted:
+    def __add__(self, other: Noted) -> Noted:
         """Joins two. Of several problems one is kept, the same in any order."""
         return Noted(
             _first(self.failed, other.failed),
@@ -87,6 +74,9 @@ class Noted(msgspec.Struct, frozen=True):
             self.rows + other.rows,
             self.has_entries or other.has_entries,
             min(filter(None, (self.array, other.array)), default=()),
+            self.in_step + other.in_step,
+            self.objects + other.objects,
+            self.files + other.files,
         )
 
 
@@ -96,7 +86,12 @@ def _first(*problems: Problem | None) -> Problem | None:
 
 def noted(lines: Iterable[str]) -> Noted:
     """Returns what all lines note, joined."""
-    return reduce(Noted.joined, (msgspec.json.decode(text, type=Noted) for text in lines), Noted())
+    return joined(msgspec.json.decode(text, type=Noted) for text in lines)
+
+
+def joined(notes: Iterable[Noted]) -> Noted:
+    """Joins all notes."""
+    return sum(notes, Noted())
 
 
 class _GapLine(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ with what is to be done, not with what is in step.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +37,7 @@ from reconcile.core.rows import Document, World
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND, KnownIds
-from reconcile.pipeline.beam_lines import Counted, Noted, as_line, counted, gaps_of, noted, rows_of
+from reconcile.pipeline.beam_lines import Noted, as_line, gaps_of, joined, noted, rows_of
 from reconcile.pipeline.beam_runner import counters_of, is_local, pipeline_of
 from reconcile.pipeline.beam_sources import (
     DOCUMENTS,
@@ -61,7 +61,7 @@ class Inputs(msgspec.Struct, frozen=True):
     """The input of a planning, as collections.
 
     These are: rows of documents of both worlds; local files, packed, with the folders that could not be read; rows of
-    objects and of remembered states, by key; the known ids; and, as lines, the gaps and what was noted while reading.
+    objects and of remembered states, by key; the known ids; the gaps, as lines; and what was noted while reading.
     ``listing`` names the list of objects in messages.
     """
 
@@ -98,12 +98,11 @@ def finished(project: OpenProject, seen: Observed, kept: Kept, listener: Listene
     if found.lapsed:
         roster = msgspec.structs.replace(roster, as_of=None)
     with Spill(project.options.memory, project.spill_folder) as spill:
-        totals = counted(kept.lines("counted"))
         gaps = (*roster.refused, *gaps_of(kept.lines("gaps")))
-        counts = KeyCounts(tallied=False, in_step=totals.in_step, objects=totals.objects)
+        counts = KeyCounts(tallied=False, in_step=found.in_step, objects=found.objects)
         outcome = Planning(project, (), spill, counts)
         outcome.take_all(rows_of(kept.lines("rows")))
-        known = msgspec.structs.replace(seen, roster=roster, gaps=gaps, files=totals.files)
+        known = msgspec.structs.replace(seen, roster=roster, gaps=gaps, files=found.files)
         return outcome.survey(known, listener)
 
 
@@ -118,8 +117,8 @@ def _check_entries(project: OpenProject, found: Noted, roster: Roster) -> None:
 
 
 def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) -> None:
-    """Runs the stages over these inputs, and writes what ``finished`` reads: rows, counts, the parts that could not be
-    read, and what was noted. If more than ``at_hand`` ids are known, the workers do not hold them all."""
+    """Runs the stages over these inputs, and writes what ``finished`` reads: rows, the parts that could not be read,
+    and what was noted, with the counts. If more than ``at_hand`` ids are known, the workers do not hold them all."""
     bare = msgspec.structs.replace(context, known_ids=frozenset())
     known = KnownIds(inputs.ids, bare, along=len(context.known_ids) > at_hand)
     files = inputs.files | "files and folders" >> beam.ParDo(steps.Files()).with_outputs(GAPS, main="rows")
@@ -137,7 +136,7 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         | "by key" >> beam.GroupByKey()
         | "judge keys"
         >> beam.ParDo(steps.JudgeKeys(bare, inputs.listing), known.beside, gaps).with_outputs(
-            "asked", "tallies", "sources", "counted", NOTED, main="lines"
+            "asked", "tallies", "sources", NOTED, main="lines"
         )
     )
     of_characters = (inputs.records, inputs.local_records, keys.asked) | "what is of characters" >> beam.Flatten()
@@ -154,28 +153,21 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         | "count" >> beam.ParDo(steps.CountKeys())
     )
     sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.ParDo(steps.Wanted())
-    total = (counts, keys.counted) | "counts" >> beam.Flatten() | beam.CombineGlobally(_total)
-    noted_by_all = (inputs.noted, keys[NOTED], *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten()
+    notes = (inputs.noted, keys[NOTED], counts, *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten()
     kept.write("rows", (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten())
-    kept.write("counted", total | "as JSON" >> beam.Map(as_line))
     kept.write("gaps", all_gaps)
-    kept.write("noted", noted_by_all)
+    kept.write("noted", notes | beam.CombineGlobally(joined) | "as JSON" >> beam.Map(as_line))
 
 
 def _entries(records: Any, context: Context) -> Iterator[Any]:
     """What the records say of where the entries are, if their name may be meant as a path."""
     if context.entries.names_in_top:
-        lines = records | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
-        yield lines | "each line once" >> beam.Distinct()
+        yield records | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
 
 
 def _references(documents: Any, context: Context, known: KnownIds, world: World) -> Any:
     alone = known.grouped(world.value, documents, world)
     return alone | f"explode {world.value}" >> beam.ParDo(steps.Explode(context, world), known.beside)
-
-
-def _total(counts: Iterable[Counted]) -> Counted:
-    return sum(counts, Counted())
 
 
 def survey(

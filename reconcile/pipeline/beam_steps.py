@@ -27,7 +27,7 @@ from reconcile.core.report import Problem
 from reconcile.core.rows import Agreed, Candidate, Document, KeyRow, LocalFile, RemoteObject, Row, Source, Stream, World
 from reconcile.core.stages import document_stage, explode_stage, key_stage
 from reconcile.core.way import Entries
-from reconcile.pipeline.beam_lines import Counted, Noted, as_line, gap_line, gaps_of, line
+from reconcile.pipeline.beam_lines import Noted, gap_line, gaps_of, line
 from reconcile.pipeline.gaps import Denied, Extent, Unread
 from reconcile.pipeline.observe import first_of
 from reconcile.pipeline.reducers import KeyCounts
@@ -37,7 +37,7 @@ Keyed = tuple[bytes, bytes]
 GAPS = "gaps"
 """The output for the parts that could not be read, as lines."""
 NOTED = "noted"
-"""The output for what a worker notes (``Noted``), as lines."""
+"""The output for what a worker notes (``Noted``)."""
 
 COUNTERS = "reconcile"
 """The namespace of the counters, which a runner shows as it runs."""
@@ -77,7 +77,7 @@ def unpacked(values: Iterable[bytes]) -> list[Row]:
 
 def noted(found: Noted) -> Any:
     """Returns what a worker notes as an element of the output for that."""
-    return beam.pvalue.TaggedOutput(NOTED, as_line(found))
+    return beam.pvalue.TaggedOutput(NOTED, found)
 
 
 def object_row(found: RemoteObject) -> Row:
@@ -170,13 +170,13 @@ class Explode(WithIds):
                     yield packed(reference)
 
 
-def entries_seen(element: Keyed, entries: Entries) -> Iterator[str]:
-    """What a document says of where the entries are, as a line that many documents have in common."""
+def entries_seen(element: Keyed, entries: Entries) -> Iterator[Noted]:
+    """What a document says of where the entries are."""
     fields = unpack(element[1]).value.fields
     if entries.top in fields:
-        yield as_line(Noted(has_entries=True))
+        yield Noted(has_entries=True)
     elif (meant := entries.meant([fields])) is not None:
-        yield as_line(Noted(array=meant.path))
+        yield Noted(array=meant.path)
 
 
 class FilesByKey(WithIds):
@@ -221,7 +221,7 @@ class JudgeKeys(WithIds):
                 closed.take(row)
             else:
                 yield from _led(row)
-        yield beam.pvalue.TaggedOutput("counted", msgspec.structs.replace(_counted(closed), files=files))
+        yield noted(msgspec.structs.replace(_counted(closed), files=files))
 
 
 class JudgeDocuments(WithIds):
@@ -242,15 +242,15 @@ class JudgeDocuments(WithIds):
 class CountKeys(beam.DoFn):  # type: ignore[misc]
     """One key: its tally and all marks and changes about it → what it adds to the counts."""
 
-    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Counted]:
+    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Noted]:
         counts = KeyCounts(tallied=False)
         for row in unpacked(element[1]):
             counts.take(row)
         yield _counted(counts)
 
 
-def _counted(counts: KeyCounts) -> Counted:
-    return Counted(in_step=sum(each.in_step for each in counts.totals().values()), objects=counts.objects)
+def _counted(counts: KeyCounts) -> Noted:
+    return Noted(in_step=sum(each.in_step for each in counts.totals().values()), objects=counts.objects)
 
 
 class Wanted(beam.DoFn):  # type: ignore[misc]

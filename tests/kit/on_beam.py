@@ -16,7 +16,7 @@ from reconcile.core.rows import World as Place
 from reconcile.pipeline import beam_steps as steps
 from reconcile.pipeline.beam_kept import Kept
 from reconcile.pipeline.beam_known import AT_HAND
-from reconcile.pipeline.beam_lines import Noted, as_line, gap_line
+from reconcile.pipeline.beam_lines import Noted, gap_line
 from reconcile.pipeline.beam_run import Inputs, finished, judge, opened
 from reconcile.pipeline.beam_sources import Range, objects_in, ranges
 from reconcile.pipeline.gaps import Denied
@@ -55,7 +55,7 @@ def planned(
             created("states", [steps.packed(steps.state_row(each)) for each in world.agreed.all()]),
             created("ids", list(seen.roster.known_ids)),
             created("gaps of listings", [gap_line(each) for each in found if isinstance(each, Denied)]),
-            created("noted of listings", [as_line(Noted(listed=True)) for _ in listed]),
+            created("noted of listings", [Noted(listed=True) for _ in listed]),
         )
         judge(inputs, seen.context, kept, at_hand)
     return finished(world, seen, kept, silent).plan
