@@ -45,36 +45,28 @@ class KnownIds:
         """Adds to the rows, under their keys, the ids that they ask for."""
         if not self._along:
             return rows
-        asked = rows | f"asked by {name}" >> beam.ParDo(_Ask(self._context, world))
+        asked = rows | f"asked by {name}" >> beam.FlatMap(_asked, self._context, world)
         there = self._ids | f"known to {name}" >> beam.Map(_as_there)
         both = {"asked": asked, "there": there} | f"joined to {name}" >> beam.CoGroupByKey()
-        found = both | f"answered to {name}" >> beam.ParDo(_Answer())
+        found = both | f"answered to {name}" >> beam.FlatMap(_answered)
         return (rows, found) | f"{name}, with ids" >> beam.Flatten()
 
 
-class _Ask(beam.DoFn):  # type: ignore[misc]
-    """Rows → the ids that each asks for, with the key of the row."""
-
-    def __init__(self, context: Context, world: World | None) -> None:
-        self._context = context
-        self._world = world
-
-    def process(self, element: Keyed) -> Iterator[tuple[bytes, bytes]]:
-        key, row = element[0], unpack(element[1])
-        asked = ids_for(row, self._context)
-        if self._world is not None:
-            asked |= ids_for_exploding(row.value, self._world, self._context)
-        yield from ((as_key(each), key) for each in asked)
+def _asked(element: Keyed, context: Context, world: World | None) -> Iterator[tuple[bytes, bytes]]:
+    """A row → the ids that it asks for, with the key of the row."""
+    key, row = element[0], unpack(element[1])
+    asked = ids_for(row, context)
+    if world is not None:
+        asked |= ids_for_exploding(row.value, world, context)
+    yield from ((as_key(each), key) for each in asked)
 
 
-class _Answer(beam.DoFn):  # type: ignore[misc]
+def _answered(element: tuple[bytes, dict[str, Iterable[bytes]]]) -> Iterator[Keyed]:
     """An id and the keys that ask for it → a row for each of these keys, if the id is known."""
-
-    def process(self, element: tuple[bytes, dict[str, Iterable[bytes]]]) -> Iterator[Keyed]:
-        name, found = element
-        if any(True for _ in found["there"]):
-            row = pack(Row(Stream.KNOWN, "", name.decode("utf-8", "surrogatepass")))
-            yield from ((key, row) for key in found["asked"])
+    name, found = element
+    if any(True for _ in found["there"]):
+        row = pack(Row(Stream.KNOWN, "", name.decode("utf-8", "surrogatepass")))
+        yield from ((key, row) for key in found["asked"])
 
 
 def _alone(element: Keyed) -> tuple[bytes, list[bytes]]:

@@ -121,7 +121,7 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
     and what was noted, with the counts. If more than ``at_hand`` ids are known, the workers do not hold them all."""
     bare = msgspec.structs.replace(context, known_ids=frozenset())
     known = KnownIds(inputs.ids, bare, along=len(context.known_ids) > at_hand)
-    files = inputs.files | "files and folders" >> beam.ParDo(steps.Files()).with_outputs(GAPS, main="rows")
+    files = inputs.files | "files and folders" >> beam.Map(steps.by_path).with_outputs(GAPS, main="rows")
     all_gaps = (inputs.gaps, files[GAPS]) | "all gaps" >> beam.Flatten()
     gaps = AsList(all_gaps)
     of_keys = (
@@ -150,9 +150,9 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         (keys.tallies, documents.tallies)
         | "what is said of keys" >> beam.Flatten()
         | "all of a key" >> beam.GroupByKey()
-        | "count" >> beam.ParDo(steps.CountKeys())
+        | "count" >> beam.Map(steps.counts_of_key)
     )
-    sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.ParDo(steps.Wanted())
+    sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.FlatMap(steps.wanted)
     notes = (inputs.noted, keys[NOTED], counts, *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten()
     kept.write("rows", (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten())
     kept.write("gaps", all_gaps)
@@ -269,7 +269,7 @@ def _files(pipeline: beam.Pipeline, project: OpenProject, folders: Sequence[Path
     if not several:
         return read.parts, read[NOTED]
     of_paths = read.parts | "by path" >> beam.GroupByKey()
-    return of_paths | "one of several" >> beam.ParDo(steps.OneOfSeveral()), read[NOTED]
+    return of_paths | "one of several" >> beam.Map(steps.one_of_several), read[NOTED]
 
 
 def _given(pipeline: beam.Pipeline, kept: Kept, name: str, parts: Sequence[Any]) -> Any:

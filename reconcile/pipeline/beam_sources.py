@@ -195,24 +195,17 @@ def objects_in(
     StoreError.
     """
     first, stop = part
-    at = first
-    try:
-        for found in objects.between(first, stop):
-            yield found
-            at = found.key + "\0"
-        on_listed()
-        return
-    except AccessDenied as error:
-        narrower = tuple(filter(None, prefixes))
-        yield Denied(Store.BUCKET, "", error, narrower)
-    for prefix in narrower:
-        if not first.startswith(prefix):
-            continue
+    at, narrower = first, tuple(filter(None, prefixes))
+    for prefix in ("", *(each for each in narrower if first.startswith(each))):
         try:
-            yield from objects.between(at, stop, prefix)
+            for found in objects.between(at, stop, prefix):
+                yield found
+                at = found.key + "\0"
             on_listed()
+            if not prefix:
+                return
         except AccessDenied as error:
-            yield Denied(Store.BUCKET, prefix, error)
+            yield Denied(Store.BUCKET, prefix, error, () if prefix else narrower)
 
 
 def ranges(asset_map: AssetMap, ids: Sequence[str]) -> list[Range]:

@@ -95,24 +95,19 @@ def document_row(document: Document, world: World) -> Row:
     return Row(_DOCUMENTS[world], document.id, document)
 
 
-class Files(beam.DoFn):  # type: ignore[misc]
-    """Local files → their rows, by path; folders that could not be read go into the output of gaps."""
-
-    def process(self, element: bytes) -> Iterator[Any]:
-        file: LocalFile = unpack(element)
-        if file.path.endswith("/"):
-            yield beam.pvalue.TaggedOutput(GAPS, gap_line(Unread(file)))
-        else:
-            # Under its path: under which key it belongs may depend on the known ids.
-            yield packed(Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file)))
+def by_path(element: bytes) -> Any:
+    """A local file → its row, by path; a folder that could not be read goes into the output of gaps."""
+    file: LocalFile = unpack(element)
+    if file.path.endswith("/"):
+        return beam.pvalue.TaggedOutput(GAPS, gap_line(Unread(file)))
+    # Under its path: under which key it belongs may depend on the known ids.
+    return packed(Row(Stream.KEY, file.path, KeyRow(file.path, file.path, local=file)))
 
 
-class OneOfSeveral(beam.DoFn):  # type: ignore[misc]
+def one_of_several(element: tuple[bytes, Iterable[bytes]]) -> bytes:
     """The files that several scans have at one path, each with the number of its scan → the one file that counts."""
-
-    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[bytes]:
-        numbered = sorted((unpack(value) for value in element[1]), key=lambda each: each[0])
-        yield pack(one_of([file for _, file in numbered]))
+    numbered = sorted((unpack(value) for value in element[1]), key=lambda each: each[0])
+    return pack(one_of([file for _, file in numbered]))
 
 
 class WithIds(beam.DoFn):  # type: ignore[misc]
@@ -239,28 +234,23 @@ class JudgeDocuments(WithIds):
                 yield from _led(row)
 
 
-class CountKeys(beam.DoFn):  # type: ignore[misc]
+def counts_of_key(element: tuple[bytes, Iterable[bytes]]) -> Noted:
     """One key: its tally and all marks and changes about it → what it adds to the counts."""
-
-    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[Noted]:
-        counts = KeyCounts(tallied=False)
-        for row in unpacked(element[1]):
-            counts.take(row)
-        yield _counted(counts)
+    counts = KeyCounts(tallied=False)
+    for row in unpacked(element[1]):
+        counts.take(row)
+    return _counted(counts)
 
 
 def _counted(counts: KeyCounts) -> Noted:
     return Noted(in_step=sum(each.in_step for each in counts.totals().values()), objects=counts.objects)
 
 
-class Wanted(beam.DoFn):  # type: ignore[misc]
+def wanted(element: tuple[bytes, Iterable[bytes]]) -> Iterator[str]:
     """One content → the objects that have it, if something with this content is to be uploaded."""
-
-    def process(self, element: tuple[bytes, Iterable[bytes]]) -> Iterator[str]:
-        values = list(element[1])
-        if _UPLOAD in values:
-            for row in unpacked(value for value in values if value != _UPLOAD):
-                yield line(row)
+    values = list(element[1])
+    if _UPLOAD in values:
+        yield from map(line, unpacked(value for value in values if value != _UPLOAD))
 
 
 _UPLOAD = b""
