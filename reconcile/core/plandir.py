@@ -20,7 +20,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any
 
 import msgspec
 
@@ -150,24 +149,19 @@ def split(
     for finding in plan.findings:
         findings[shard_of(finding.subject, count)].append(finding)
     files: dict[str, bytes] = {}
-    shards = []
-    for phase, machine, number in _slots(names, count):
-        name = _actions_name(phase, number, machine)
-        data = files[name] = _lines(actions[name])
-        shards.append(Shard(name, phase, len(actions[name]), len(data), hashlib.sha256(data).hexdigest(), machine))
+
+    def add(name: str, items: Sequence[Change | Finding]) -> tuple[int, int, str]:
+        data = files[name] = b"".join(msgspec.json.encode(each, enc_hook=repr) + b"\n" for each in items)
+        return len(items), len(data), hashlib.sha256(data).hexdigest()
+
+    slots = _slots(names, count)
+    shards = tuple(Shard(name, phase, *add(name, actions[name]), machine) for name, phase, machine in slots)
     told = []
     for number in range(count):
-        name, data = f"findings-{number:04}.jsonl", _lines(findings[number])
-        files[name] = data
-        told.append(FindingShard(name, len(findings[number]), len(data), hashlib.sha256(data).hexdigest()))
-    head = PlanDir(
-        FORMAT,
-        msgspec.structs.replace(plan, actions=(), findings=()),
-        LimitCounts.of(plan),
-        tuple(shards),
-        tuple(told),
-        tuple(machines),
-    )
+        name = f"findings-{number:04}.jsonl"
+        told.append(FindingShard(name, *add(name, findings[number])))
+    bare = msgspec.structs.replace(plan, actions=(), findings=())
+    head = PlanDir(FORMAT, bare, LimitCounts.of(plan), shards, tuple(told), tuple(machines))
     return msgspec.structs.replace(head, digest=digest(head)), files
 
 
@@ -175,7 +169,7 @@ def load_head(data: bytes, folder: str) -> PlanDir:
     """Decodes a head. Raises UsageError, naming the folder, if it is torn, edited, or of another format."""
     head = FOLDER.decode(data, PlanDir, folder)
     machines = [each.name for each in head.machines] or [""]
-    names = (_actions_name(phase, number, machine) for phase, machine, number in _slots(machines, head.count))
+    names = (name for name, _, _ in _slots(machines, head.count))
     # Counted first: a head that somebody made may have the product of many machines and many numbers.
     whole = len(head.shards) == (len(machines) + 1) * head.count
     if head.digest != digest(head) or not whole or [each.name for each in head.shards] != list(names):
@@ -263,18 +257,14 @@ def _number(change: Change, count: int) -> int:
     return shard_of(change.key if is_object(change) else change.document, count)
 
 
-def _slots(machines: Sequence[str], count: int) -> Iterator[tuple[ShardPhase, str, int]]:
-    """Yields the phase, the machine and the number of each shard of changes, in order."""
-    yield from ((ShardPhase.UPLOADS, machine, number) for machine in machines for number in range(count))
-    yield from ((ShardPhase.RECORDS, "", number) for number in range(count))
+def _slots(machines: Sequence[str], count: int) -> Iterator[tuple[str, ShardPhase, str]]:
+    """Yields the name, the phase and the machine of each shard of changes, in order."""
+    for phase, machine in (*((ShardPhase.UPLOADS, each) for each in machines), (ShardPhase.RECORDS, "")):
+        yield from ((_actions_name(phase, number, machine), phase, machine) for number in range(count))
 
 
 def _actions_name(phase: ShardPhase, number: int, machine: str = "") -> str:
     return f"actions-{_NUMBERS[phase]}-{f'{machine}-' if machine else ''}{number:04}.jsonl"
-
-
-def _lines(items: Iterable[Any]) -> bytes:
-    return b"".join(msgspec.json.encode(each, enc_hook=repr) + b"\n" for each in items)
 
 
 def digest(head: PlanDir) -> str:
