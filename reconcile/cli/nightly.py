@@ -55,7 +55,7 @@ def schedule(
     if shards and scheduler != "cloud-run":
         raise UsageError("--shards is for cloud-run", hint="one machine's job has one run")
     bandwidth_of(bwlimit)  # an option that apply would refuse every night is refused now
-    found_there = carried(os.environ)
+    environment, secret = carried(os.environ)
     common = session.common
     endpoints = (common.bucket_endpoint or "", common.records_endpoint or "")
     is_here = common.rules or common.local_root or any(each.startswith("file:") for each in endpoints)
@@ -93,8 +93,8 @@ def schedule(
             hour=int(found[1]),
             minute=int(found[2]),
             log=_place(log or folder / FOLDER / "nightly.log"),
-            environment=found_there.variables,
-            left_out=found_there.secret,
+            environment=environment,
+            left_out=secret,
             of_apply=tuple(typed([("--bwlimit", bwlimit or None), ("--notify", notify or None)])),
             bucket=str(project.bucket),
             region=region,

@@ -7,8 +7,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from reconcile.adapters.system import current
 from reconcile.config.environment import FIRESTORE_EMULATOR, STORAGE_EMULATOR, absolute
 from reconcile.core.errors import UsageError
@@ -53,17 +51,10 @@ _LOGIN = re.compile(r"(//|^)[^/]*@")
 _SECRET = ("PASSWORD", "SECRET", "TOKEN")
 
 
-class JobVariables(msgspec.Struct, frozen=True):
-    """The variables that go into the job, and the names of those that do not because they hold a secret. More people
-    read a schedule than an environment."""
-
-    variables: dict[str, str]
-    secret: tuple[str, ...]
-
-
-def carried(environ: Mapping[str, str]) -> JobVariables:
-    """Picks the variables, with paths made absolute, because a scheduler starts the job in another folder. Raises
-    UsageError for an endpoint with a login in it."""
+def carried(environ: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns the variables that go into the job, and the names of those that do not because they hold a secret: more
+    people read a schedule than an environment. Paths are made absolute, because a scheduler starts the job in another
+    folder. Raises UsageError for an endpoint with a login in it."""
     found = {name: value for name, value in environ.items() if _is_honoured(name)}
     for name in _TARGETS.intersection(found):
         if "//" in found[name] and _LOGIN.search(found[name]):
@@ -72,7 +63,7 @@ def carried(environ: Mapping[str, str]) -> JobVariables:
                 hint="set the endpoint in the rules file, without one",
             )
     secret = tuple(sorted(name for name, value in found.items() if _holds_secret(name, value)))
-    return JobVariables({name: _absolute(name, value) for name, value in found.items() if name not in secret}, secret)
+    return {name: _absolute(name, value) for name, value in found.items() if name not in secret}, secret
 
 
 def _is_honoured(name: str) -> bool:

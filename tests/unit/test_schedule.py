@@ -260,7 +260,7 @@ def test_a_job_names_no_drive_of_this_session(run: Any, project: Path, monkeypat
         ):
             assert system.beyond_drives(given) == known
         monkeypatch.setenv("RECONCILE_LOCAL_ROOT", "Z:\\out")
-        assert carried(os.environ).variables["RECONCILE_LOCAL_ROOT"] == "\\\\nas\\share\\out"
+        assert carried(os.environ)[0]["RECONCILE_LOCAL_ROOT"] == "\\\\nas\\share\\out"
 
 
 def test_what_a_job_is_given_by_a_drive_is_named_as_every_session_knows_it_and_old_records_are_thought_of(
@@ -440,10 +440,10 @@ OF_FILES = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_run_honours_of_its_environment_goes_into_the_job(kind: str) -> None:
-    found = carried({**PROXIED, **OF_FILES, "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x"})
-    assert found.variables == {**PROXIED, **OF_FILES}
-    assert found.secret == ()
-    made = schedule(kind, nightly(environment=found.variables))
+    found, secret = carried({**PROXIED, **OF_FILES, "PATH": "/bin", "AWS_SECRET_ACCESS_KEY": "x"})
+    assert found == {**PROXIED, **OF_FILES}
+    assert secret == ()
+    made = schedule(kind, nightly(environment=found))
     whole = made.files[0].text
     if kind == "cloud-run":
         job = yaml.safe_load(whole)["spec"]["template"]["spec"]["template"]["spec"]
@@ -461,7 +461,7 @@ def test_what_a_run_honours_of_its_environment_goes_into_the_job(kind: str) -> N
 
 def test_names_of_files_are_whole_in_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = carried({"SSL_CERT_DIR": f"a{os.pathsep}/b", "REQUESTS_CA_BUNDLE": "ca.pem", "SSL_CERT_FILE": ""}).variables
+    found, _ = carried({"SSL_CERT_DIR": f"a{os.pathsep}/b", "REQUESTS_CA_BUNDLE": "ca.pem", "SSL_CERT_FILE": ""})
     assert found["SSL_CERT_DIR"] == f"{tmp_path}/a{os.pathsep}/b"
     assert found["REQUESTS_CA_BUNDLE"] == f"{tmp_path}/ca.pem"
     assert found["SSL_CERT_FILE"] == ""
@@ -541,7 +541,7 @@ def test_a_project_folder_that_would_be_a_line_of_its_own_is_refused(kind: str, 
 
 
 def test_a_variable_whose_name_would_be_a_line_of_its_own_is_not_carried() -> None:
-    assert carried({"RECONCILE_X\n* * * * * touch planted": "1", "RECONCILE_": "1"}).variables == {"RECONCILE_": "1"}
+    assert carried({"RECONCILE_X\n* * * * * touch planted": "1", "RECONCILE_": "1"})[0] == {"RECONCILE_": "1"}
 
 
 @pytest.mark.parametrize("region", ["x\ny", "us central1", "us-central1; touch planted", "", "$(id)"])
