@@ -26,8 +26,8 @@ from reconcile.views.changes import Labels, details, label
 from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
 from reconcile.views.page_data import CHARACTERS, hints_of, mark_of, page_data, room_for
-from reconcile.views.plan import INCOMPLETE, at, totals
-from reconcile.views.status import is_outside, is_right
+from reconcile.views.plan import INCOMPLETE, stores_of, totals
+from reconcile.views.status import is_outside, sums
 from reconcile.views.terminal import visible
 
 IN_A_COMMENT = (20, 10, 5, 2, 1)
@@ -38,7 +38,6 @@ WITHOUT_SCRIPT = 100
 """The most characters, and findings of a kind, that are in the page itself."""
 
 Values: TypeAlias = dict[str, Any]
-_SUMMED = ("to_do", "in_step", "local", "bucket", "records")
 _SYMBOLS = {"good": "✓", "todo": "▲", "look": "!"}
 
 
@@ -104,7 +103,7 @@ def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[Cha
     groups = list(by_code(plan.findings))
     open_ones = [each for each in characters if not each.needs_nothing]
     known = [each for each in characters if each.char_id is not None]
-    counts = plan.summary.findings
+    counts, (counted, sync) = plan.summary.findings, sums(seen.rows)
     steps = _steps(characters, labels, shown)
     return {
         "title": plan.stores.bucket,
@@ -115,8 +114,8 @@ def _values(seen: Overview, plan: Plan, labels: Labels, characters: Sequence[Cha
         "incomplete": "" if plan.complete else INCOMPLETE,
         "stores": _stores(plan),
         "rows": [(row, *_sync(row), _share(row)) for row in seen.rows],
-        "sums": {name: sum(getattr(row, name) for row in seen.rows) for name in _SUMMED},
-        "all_sync": "complete" if all(map(is_right, seen.rows)) else "partial",
+        "sums": counted,
+        "all_sync": sync.value,
         "columns": [row.label for row in columns],
         "lines": [(_name(each), each, list(_marks(each, columns))) for each in open_ones[:shown]],
         "open": len(open_ones),
@@ -140,12 +139,7 @@ def _name(each: CharacterState) -> str:
 
 
 def _stores(plan: Plan) -> list[tuple[str, str]]:
-    stores = plan.stores
-    named = [
-        ("Local", stores.local),
-        ("Bucket", at(stores.bucket, stores.bucket_endpoint)),
-        ("Records", at(stores.records, stores.records_endpoint)),
-    ]
+    named = stores_of(plan.stores)
     named += [("Only the character", char_id) for char_id in plan.scope.char_ids]
     named += [("Only the type", asset_type) for asset_type in plan.scope.asset_types]
     return named + [("Only the asset", path) for path in plan.scope.paths]

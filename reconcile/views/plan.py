@@ -69,10 +69,15 @@ INCOMPLETE = (
 
 def show_stores(terminal: Terminal, stores: Stores, scope: Scope) -> None:
     """Writes the three worlds with their endpoints, so that a wrong target is seen first, and the scope."""
-    terminal.line(("Local    ", "dim"), stores.local, hang=9)
-    terminal.line(("Bucket   ", "dim"), at(stores.bucket, stores.bucket_endpoint), hang=9)
-    terminal.line(("Records  ", "dim"), at(stores.records, stores.records_endpoint), hang=9)
+    for name, place in stores_of(stores):
+        terminal.line((name.ljust(9), "dim"), place, hang=9)
     show_scope(terminal, scope)
+
+
+def stores_of(stores: Stores) -> list[tuple[str, str]]:
+    """Returns the name of each world, and where it is."""
+    bucket, records = at(stores.bucket, stores.bucket_endpoint), at(stores.records, stores.records_endpoint)
+    return [("Local", stores.local), ("Bucket", bucket), ("Records", records)]
 
 
 def show_scope(terminal: Terminal, scope: Scope) -> None:

@@ -13,6 +13,7 @@ from reconcile.views.terminal import Piece, Terminal
 
 _SYNC = {Sync.COMPLETE: "green", Sync.PARTIAL: "yellow", Sync.MISSING: "bold red", Sync.EMPTY: "dim"}
 _NUMBERS = ("local", "bucket", "records", "in step", "to do", "attention")
+_COUNTS = ("local", "bucket", "records", "in_step", "to_do")
 _LEGEND = (
     "in step: right wherever it should be. to do: what apply would put right. attention: errors and warnings that need"
     " a person."
@@ -52,7 +53,9 @@ def show_rows(terminal: Terminal, name: str, rows: Iterable[StatusRow], *, atten
     head = (name, *_NUMBERS, "sync")
     lines = [_cells(row) for row in listed]
     if attention is not None and len(listed) > 1:
-        lines.append(_totals(listed, attention))
+        counts, sync = sums(listed)
+        in_all = [f"{count:,}" for count in counts.values()]
+        lines.append([("total", "bold"), *in_all, _open(attention), (sync.value, _SYNC[sync])])
     terminal.table(head, lines, numbers=range(1, 1 + len(_NUMBERS)))
 
 
@@ -67,9 +70,11 @@ def is_outside(row: StatusRow) -> bool:
     return row.asset_type is None and row.char_id is None and not row.bucket
 
 
-def is_right(row: StatusRow) -> bool:
-    """Whether nothing of a row is missing."""
-    return row.sync in (Sync.COMPLETE, Sync.EMPTY) or is_outside(row)
+def sums(rows: Sequence[StatusRow]) -> tuple[dict[str, int], Sync]:
+    """Returns the sum of each count of the rows, and whether anything of them is missing."""
+    counts = {name: sum(getattr(row, name) for row in rows) for name in _COUNTS}
+    is_right = all(row.sync in (Sync.COMPLETE, Sync.EMPTY) or is_outside(row) for row in rows)
+    return counts, Sync.COMPLETE if is_right else Sync.PARTIAL
 
 
 def _sync(row: StatusRow) -> Piece:
@@ -78,9 +83,3 @@ def _sync(row: StatusRow) -> Piece:
 
 def _open(count: int) -> Piece:
     return (f"{count:,}", "bold yellow" if count else "")
-
-
-def _totals(rows: Sequence[StatusRow], attention: int) -> list[Piece]:
-    sums = [sum(getattr(row, name) for row in rows) for name in ("local", "bucket", "records", "in_step", "to_do")]
-    sync = Sync.COMPLETE if all(map(is_right, rows)) else Sync.PARTIAL
-    return [("total", "bold"), *(f"{count:,}" for count in sums), _open(attention), (sync.value, _SYNC[sync])]
