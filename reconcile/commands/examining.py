@@ -29,7 +29,7 @@ from reconcile.core.findings import (
 )
 from reconcile.core.media import wrong_type
 from reconcile.core.proof import Against, Mode, ProofMethod, Reference
-from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject, Served
+from reconcile.core.rows import Agreed, FileProblem, LocalFile, RemoteObject
 from reconcile.project import OpenProject
 
 URL_LIVES = 600.0
@@ -141,7 +141,11 @@ class Examiner:
             if self._mode.deep:
                 self._hash(look, served.body, served.encoding)
                 return
-            count, as_stored = sum(map(len, _first(served))), served.encoding == found.encoding
+            count, as_stored = 0, served.encoding == found.encoding
+            for chunk in served.body:
+                count = min(count + len(chunk), FIRST_BYTES)
+                if count == FIRST_BYTES:
+                    break  # even if the server sends more
             if count != min(found.size, FIRST_BYTES) if as_stored else not count:
                 look.complaints.append(
                     says(Code.DAMAGED_OBJECT, why=f"the first {FIRST_BYTES} bytes of {found.size} came as {count}")
@@ -201,13 +205,3 @@ def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None)
 def says(what: Code | Form, **values: str) -> Complaint:
     """Returns a complaint that applies to every reference to the object."""
     return lambda each: make(what, each.document, each.char_id, place=each.slot.place, uri=each.uri, **values)
-
-
-def _first(served: Served) -> Iterator[bytes]:
-    """Yields the first ``FIRST_BYTES`` bytes of what is served, even if the server sends more."""
-    left = FIRST_BYTES
-    for chunk in served.body:
-        yield chunk[:left]
-        left -= len(chunk)
-        if left <= 0:
-            return
