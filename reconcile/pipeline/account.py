@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -32,7 +31,6 @@ class Account:
 
     def __init__(self, log: RunLog | None) -> None:
         self._log = log
-        self._lock = threading.Lock()
         self.broken: JournalError | None = None
 
     @classmethod
@@ -107,6 +105,5 @@ class Account:
         try:
             self._log.write(line, durable=durable)
         except JournalError as error:
-            with self._lock:
-                self.broken = self.broken or error
+            self.broken = self.broken or error
             raise
