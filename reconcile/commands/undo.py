@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from reconcile.core.changes import (
     document_id,
     texts_in,
 )
-from reconcile.core.edit import Verdict
+from reconcile.core.edit import Edit, Verdict
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.findings import LOST_SINCE, RECORD_GONE, UNLISTED_SINCE, make
@@ -38,7 +38,6 @@ from reconcile.core.size import many
 from reconcile.core.way import STEP, place_at
 from reconcile.pipeline.account import now
 from reconcile.pipeline.executor import run
-from reconcile.pipeline.record_writes import Editor
 from reconcile.pipeline.roster import fields_of
 from reconcile.ports import Journals
 from reconcile.project import OpenProject
@@ -258,11 +257,10 @@ def execute(
 ) -> Report:
     """Puts the fields back, under the same preconditions as any run. The journal has it as a run of its own."""
 
-    def editor_of(changes: Sequence[FieldChange]) -> Editor:
-        wanted = [undoing.wanted[change.id] for change in changes]
-        return partial(revert, wanted=wanted, entries=project.settings.entries)
+    def editor(fields: Mapping[str, Any], changes: Sequence[FieldChange]) -> Edit:
+        return revert(fields, [undoing.wanted[change.id] for change in changes], project.settings.entries)
 
-    return run(project, undoing.plan, editor_of, listener=listener, stop=stop, command=command, undoes=undoing.run_id)
+    return run(project, undoing.plan, editor, listener=listener, stop=stop, command=command, undoes=undoing.run_id)
 
 
 def _check_stores(project: OpenProject, past: JournaledRun) -> None:

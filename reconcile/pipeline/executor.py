@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -56,8 +56,6 @@ from reconcile.project import OpenProject
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
-EditorOf: TypeAlias = Callable[[Sequence[FieldChange]], Editor]
-"""Returns the editor that makes these field changes of one record."""
 
 
 def execute(
@@ -86,8 +84,8 @@ def execute(
     check(project, plan)
     if not force:
         check_limits(part_of or LimitCounts.of(plan), project.settings.policy.max_replace, max_actions)
-    editor_of: EditorOf = lambda changes: partial(edit, changes=changes, entries=project.settings.entries)  # noqa: E731
-    report = run(project, plan, editor_of, concurrency=concurrency, listener=listener, stop=stop, command=command)
+    editor = partial(edit, entries=project.settings.entries)
+    report = run(project, plan, editor, concurrency=concurrency, listener=listener, stop=stop, command=command)
     project.forget_done_notes()
     if project.options.allows_empty and project.lost_files():
         project.note_files(0)
@@ -100,7 +98,7 @@ def execute(
 def run(
     project: OpenProject,
     plan: Plan,
-    editor_of: EditorOf,
+    editor: Editor,
     *,
     concurrency: int | None = None,
     listener: Listener = silent,
@@ -108,13 +106,13 @@ def run(
     command: str = "",
     undoes: str | None = None,
 ) -> Report:
-    """Applies a plan that this process has made, without checking limits. ``editor_of`` makes its field changes. Raises
+    """Applies a plan that this process has made, without checking limits. ``editor`` makes its field changes. Raises
     JournalError, before anything is changed, if the journal cannot be written."""
     # To the microsecond, because hooks make several runs a second, and the history is in the order of the ids.
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S%fZ}-{secrets.token_hex(3)}"
     journal = project.journal if project.options.keeps_journal else None
     account = Account.begin(journal, run_id, plan, command=command, undoes=undoes)
-    started = _Run(project, plan, editor_of, account, concurrency, listener, stop or threading.Event())
+    started = _Run(project, plan, editor, account, concurrency, listener, stop or threading.Event())
     report: Report | None = None
     try:
         report = started.report(run_id)
@@ -158,7 +156,7 @@ class _Run:
         self,
         project: OpenProject,
         plan: Plan,
-        editor_of: EditorOf,
+        editor: Editor,
         account: Account,
         concurrency: int | None,
         listener: Listener,
@@ -166,7 +164,7 @@ class _Run:
     ) -> None:
         self._project = project
         self._plan = plan
-        self._editor_of = editor_of
+        self._editor = editor
         self._account = account
         self._at_once = concurrency or project.at_once
         self._lanes = project.lanes if concurrency is None else Lanes(concurrency)
@@ -330,8 +328,8 @@ class _Run:
             return outcomes
         char_id = document_id(ready[0].document)
         try:
-            editor, noting = self._editor_of(ready), partial(self._account.touches, World.RECORDS)
-            return outcomes + merge(self._project.records, char_id, ready, editor, noting, self._project.options.wait)
+            noting, wait = partial(self._account.touches, World.RECORDS), self._project.options.wait
+            return outcomes + merge(self._project.records, char_id, ready, self._editor, noting, wait)
         except ReconcileError as error:
             return outcomes + [self._failure(change, error) for change in ready]
 
@@ -343,9 +341,8 @@ class _Run:
         ready, outcomes = self._ready(changes)
         documents = _by_document(ready)
         try:
-            editors = {document: self._editor_of(each) for document, each in documents.items()}
             noting = partial(self._account.touches, World.LOCAL_DB)
-            return outcomes + merge_many(store, documents, editors, noting, self._project.options.wait)
+            return outcomes + merge_many(store, documents, self._editor, noting, self._project.options.wait)
         except ReconcileError as error:
             return outcomes + [self._failure(change, error) for change in ready]
 

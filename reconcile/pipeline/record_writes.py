@@ -34,8 +34,8 @@ _OUTCOMES: dict[Verdict, tuple[OutcomeKind, Problem | None]] = {
     Verdict.STALE: (OutcomeKind.STALE, _MOVED),
 }
 
-Editor: TypeAlias = Callable[[Mapping[str, Any]], Edit]
-"""Makes the changes of one record to its fields, as they were just read."""
+Editor: TypeAlias = Callable[[Mapping[str, Any], Sequence[FieldChange]], Edit]
+"""Makes changes to the fields of their record, as they were just read."""
 Noting: TypeAlias = Callable[[str, Sequence[Touched]], None]
 """Called before each write with the record and the fields to be written; raises if they must not be written."""
 Wait: TypeAlias = Callable[[float], None]
@@ -113,7 +113,7 @@ def merge(
             raise lost from unread
         if document is None:
             return _all(changes, OutcomeKind.STALE, _GONE)
-        edited = editor(document.fields)
+        edited = editor(document.fields, changes)
         if lost is not None and edited.changed:
             raise lost  # nothing was written, and a store whose answers get lost is not tried again and again
         try:
@@ -134,7 +134,7 @@ def merge(
 def merge_many(
     store: JsonDatabase,
     documents: Mapping[str, Sequence[FieldChange]],
-    editors: Mapping[str, Editor],
+    editor: Editor,
     noting: Noting,
     wait: Wait,
 ) -> list[Outcome]:
@@ -144,7 +144,7 @@ def merge_many(
     outcomes: list[Outcome] = []
     for attempt in range(ATTEMPTS):
         found = {document.id: document for document in store.read(sorted(waiting))}
-        edits = {each: editors[each](found[each].fields) for each in waiting if each in found}
+        edits = {each: editor(found[each].fields, changes) for each, changes in waiting.items() if each in found}
         batch = {each: (made.fields, found[each].update_time) for each, made in edits.items() if made.changed}
         for each in batch:
             noting(each, edits[each].touched)
