@@ -36,7 +36,7 @@ from reconcile.core.plan import Plan, Scope
 from reconcile.core.portable import Portable
 from reconcile.core.report import Report, Status, remaining
 from reconcile.core.size import many
-from reconcile.core.watch_report import EventKind, OpenFindings, WatchState
+from reconcile.core.watch_report import EventKind, WatchState, news, still_open
 from reconcile.core.watching import (
     EVERY,
     LAST_LOCK_RETRY,
@@ -144,7 +144,7 @@ class Watcher:
         self._agenda = Agenda(settle=settings.settle, every=options.every, now=clock(), jitter=jitter)
         pulse = Heartbeat(HealthFile(settings.project) if options.apply else None, self._agenda, clock)
         self._teller = Teller(listener, pulse)
-        self._standing = OpenFindings()
+        self._open: tuple[Finding, ...] = ()
         self._known: frozenset[str] = frozenset()
         self._unmade = False
         """Whether changes are planned that are not made, because this watcher only plans."""
@@ -165,7 +165,7 @@ class Watcher:
             self._sources.folder.close()
             self._teller.pulse.close()
             self._teller.tell(EventKind.STOPPED, "stopped")
-        return remaining(self._standing.findings, self._options.fail_on)
+        return remaining(self._open, self._options.fail_on)
 
     def _turn(self) -> None:
         # While the folder is gone nothing can be done, even if something is due.
@@ -180,7 +180,7 @@ class Watcher:
         if batch is not None:
             self._pass(batch)
         if self._agenda.is_idle and not gone:
-            self._teller.idle(self._agenda.held, left=bool(self._standing or self._agenda.held or self._unmade))
+            self._teller.idle(self._agenda.held, left=bool(self._open or self._agenda.held or self._unmade))
         self._teller.pulse.beat(WatchState.WAITING if gone else None)
 
     # -- what happened --
@@ -314,7 +314,7 @@ class Watcher:
     def _conclude(self, project: OpenProject, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
         """Reports how the pass ended, and puts what it left back on the agenda."""
         whole = scope == self._options.scope
-        found = self._standing.take(plan.findings, () if whole else scope.char_ids)
+        before, self._open = self._open, still_open(self._open, plan.findings, () if whole else scope.char_ids)
         if report is None or report.status is Status.SUCCESS:
             self._agenda.done(batch, self._clock())
             if report is not None:
@@ -326,16 +326,16 @@ class Watcher:
             self._teller.applied(report, f"stopped after {many(report.counts.applied, 'change')}")
         else:
             self._conclude_badly(batch, plan, report)
-        if found is not None:
-            self._teller.tell(EventKind.WARNING, found, code="findings", count=len(self._standing))
+        if sentence := news(before, self._open):
+            self._teller.tell(EventKind.WARNING, sentence, code="findings", count=len(self._open))
         others = () if whole else self._others(project, batch, scope)
         self._agenda.look_again([*_to_look_at(plan.findings), *others], self._clock())
 
     @property
     def _left(self) -> tuple[Finding, ...]:
         """The findings that keep a pass from being good although it made every change."""
-        emptied = tuple(each for each in self._standing.findings if each.code is Code.ROOT_EMPTIED)
-        return emptied or remaining(self._standing.findings, self._options.fail_on)
+        emptied = tuple(each for each in self._open if each.code is Code.ROOT_EMPTIED)
+        return emptied or remaining(self._open, self._options.fail_on)
 
     def _others(self, project: OpenProject, batch: Batch, scope: Scope) -> list[str]:
         """Returns the files of the batch that turned out to belong to characters that this pass did not look at."""

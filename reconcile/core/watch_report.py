@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 
 import msgspec
@@ -88,35 +88,28 @@ class WatchHealth(msgspec.Struct, frozen=True):
     incomplete: int
 
 
-class OpenFindings:
-    """The errors and warnings that passes have found and that still exist, the most severe first."""
-
-    def __init__(self) -> None:
-        self.findings: tuple[Finding, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.findings)
-
-    def take(self, findings: Iterable[Finding], char_ids: Collection[str]) -> str | None:
-        """Updates the findings with those of a pass over ``char_ids``, or over everything if that is empty.
-
-        Returns a sentence if the errors and warnings have changed.
-        """
-        found = [finding for finding in findings if finding.severity is not Severity.INFO and not finding.is_waived]
+def still_open(
+    before: Iterable[Finding], findings: Iterable[Finding], char_ids: Collection[str]
+) -> tuple[Finding, ...]:
+    """Returns the errors and warnings that still exist, the most severe first: those of ``before`` and those of a pass
+    over ``char_ids``, or over everything if that is empty."""
+    found = [finding for finding in findings if finding.severity is not Severity.INFO and not finding.is_waived]
+    if char_ids:
         again = {finding.subject for finding in found}
-        before = {_mark(finding) for finding in self.findings}
-        if char_ids:
-            found += [each for each in self.findings if each.char_id not in char_ids and each.subject not in again]
-        self.findings = tuple(sorted(found, key=worst_first))
-        if not found or {_mark(finding) for finding in found} == before:
-            return None
-        return self._sentence([finding for finding in self.findings if _mark(finding) not in before])
+        found += [each for each in before if each.char_id not in char_ids and each.subject not in again]
+    return tuple(sorted(found, key=worst_first))
 
-    def _sentence(self, new: list[Finding]) -> str:
-        counts = Counter(finding.severity.value for finding in self.findings)
-        counted = ", ".join(many(count, name) for name, count in counts.items())
-        which, shown = ("new", new) if 0 < len(new) < len(self.findings) else ("the first", self.findings)
-        return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
+
+def news(before: Iterable[Finding], findings: Sequence[Finding]) -> str | None:
+    """Returns a sentence about the open findings, if there are any and they are others than ``before``."""
+    known = set(map(_mark, before))
+    if not findings or set(map(_mark, findings)) == known:
+        return None
+    new = [finding for finding in findings if _mark(finding) not in known]
+    counts = Counter(finding.severity.value for finding in findings)
+    counted = ", ".join(many(count, name) for name, count in counts.items())
+    which, shown = ("new", new) if 0 < len(new) < len(findings) else ("the first", findings)
+    return f"{counted}; {which}: {shown[0].subject}: {shown[0].message}; see `reconcile plan`"
 
 
 def _mark(finding: Finding) -> tuple[str, str, str]:
