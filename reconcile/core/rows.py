@@ -44,6 +44,10 @@ class LocalFile(msgspec.Struct, frozen=True, gc=False):
     twin: str | None = None
 
 
+Signature: TypeAlias = tuple[int, int, int, int]
+"""Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
+
+
 class Hashed(NamedTuple):
     """The remembered content of a file: its look, its crc32c, and what it certainly lacks ("" for nothing).
 
@@ -60,8 +64,7 @@ class Hashed(NamedTuple):
     doubted_since: int = 0
 
     @property
-    def look(self) -> tuple[int, int, int, int]:
-        """The values that show whether a file is unchanged: size, times (ns) and file id."""
+    def look(self) -> Signature:
         return self[:4]
 
 

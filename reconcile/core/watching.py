@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
-from typing import TypeAlias
 
 import msgspec
 
 from reconcile.core.plan import Scope
+from reconcile.core.rows import Signature
 from reconcile.core.rules import AssetMap
 
 EVERY = 3600.0
@@ -30,9 +30,6 @@ MOST_CHARACTERS = 20
 _QUIET = 0.5
 _HELD_FIRST = 5.0
 _HELD_LAST = 60.0
-
-Signature: TypeAlias = tuple[int, int, int, int]
-"""Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
 
 
 class Poll(Enum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from reconcile.core.rows import FileProblem, Hashed, LocalFile
+from reconcile.core.rows import FileProblem, Hashed, LocalFile, Signature
 
 _INODE_MASK = 2**63 - 1
 
@@ -26,7 +26,7 @@ class Miss(NamedTuple):
 Row = LocalFile | Miss
 
 
-def identity(found: os.stat_result) -> tuple[int, int, int, int]:
+def identity(found: os.stat_result) -> Signature:
     """Returns what the hash cache compares. Network file systems use all 64 bits of the file id, a database has 63."""
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino & _INODE_MASK
 

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TypeAlias
 
-Look: TypeAlias = tuple[int, int, int, int]
-"""Size, modification time, change time (ns) and file id; a file has changed if one of them differs."""
+from reconcile.core.rows import Signature
 
 
 class FirstLooks:
@@ -33,14 +31,14 @@ class FirstLooks:
         self._clock = clock
         self._sleep = sleep
         self._on_wait = on_wait
-        self._due: dict[str, tuple[Look, float]] = {}
+        self._due: dict[str, tuple[Signature, float]] = {}
 
     @property
     def can_wait(self) -> bool:
         """Whether this run may still wait."""
         return self._sleep is not None
 
-    def is_settled(self, path: str, look: Look) -> bool:
+    def is_settled(self, path: str, look: Signature) -> bool:
         """Whether the file already looked like this ``settle`` seconds ago; a new look is noted."""
         if not self.settle:
             return True
@@ -51,7 +49,7 @@ class FirstLooks:
             return False
         return now >= found[1]
 
-    def knows(self, path: str, look: Look) -> None:
+    def knows(self, path: str, look: Signature) -> None:
         """Notes that the file is settled if it looks like this."""
         self._due[path] = (look, self._clock())
 

@@ -30,7 +30,8 @@ from reconcile.core.media_complete import missing_end
 from reconcile.core.names import is_unicode
 from reconcile.core.pattern import Template
 from reconcile.core.reach import Selection
-from reconcile.core.watching import Look, Poll, Seen, Signature
+from reconcile.core.rows import Signature
+from reconcile.core.watching import Look, Poll, Seen
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
