@@ -293,14 +293,10 @@ def filesystem(real: str, mounts: Path) -> str | None:
         lines = mounts.read_bytes().splitlines()
     except OSError:
         return None
-    best: tuple[int, str] | None = None
-    for line in lines:
-        fields = line.split()
-        if len(fields) < 3:
-            continue
-        point = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[1])
-        place = os.fsdecode(point)
-        # Of several mounts at one place, the last one counts.
-        if (real == place or real.startswith(place.rstrip("/") + "/")) and (best is None or len(place) >= best[0]):
-            best = (len(place), fields[2].decode("ascii", "replace"))
-    return None if best is None else best[1]
+    kinds: dict[str, str] = {}  # of several mounts at one place, the last one counts
+    for fields in map(bytes.split, lines):
+        if len(fields) >= 3:
+            point = re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), fields[1])
+            kinds[os.fsdecode(point)] = fields[2].decode("ascii", "replace")
+    above = (place for place in kinds if real == place or real.startswith(place.rstrip("/") + "/"))
+    return kinds.get(max(above, key=len, default=""))
