@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -261,24 +261,23 @@ class Watcher:
         self._teller.is_idle = False
         self._teller.pulse.beat(WatchState.PASS, now=True)
         report: Report | None = None
+        char_ids = () if scope == self._options.scope else scope.char_ids  # empty for everything
         with project.lock().acquire() as lock:
-            whole = scope == self._options.scope
-            char_ids = () if whole else scope.char_ids
             message = f"looking at {', '.join(char_ids) or 'everything'}"
             about = {"cause": batch.cause, "char_ids": char_ids, "count": len(batch.paths)}
             self._teller.tell(EventKind.PASS_STARTED, message, **about)
             warnings = [lock.warning] if lock.warning else []
-            if whole:
+            if not char_ids:
                 self._sources.database = digests(project)
             seen = self._survey(project, batch, scope, warnings)
             self._teller.warnings(warnings)
-            self._known = seen.known_ids if whole else self._known | seen.known_ids
+            self._known = self._known | seen.known_ids if char_ids else seen.known_ids
             if self._options.apply:
                 report = self._execute(project, seen.plan)
             else:
                 self._teller.plan(EventKind.PLANNED, seen.plan, "{} to make")
-                self._unmade = bool(seen.plan.actions) or (self._unmade and not whole)
-        self._conclude(project, batch, scope, seen.plan, report)
+                self._unmade = bool(seen.plan.actions or (self._unmade and char_ids))
+        self._conclude(project, batch, char_ids, seen.plan, report)
 
     def _survey(self, project: OpenProject, batch: Batch, scope: Scope, warnings: list[str]) -> Survey:
         """Plans without waiting for files to settle: the agenda or a later pass takes up those that have not."""
@@ -311,10 +310,12 @@ class Watcher:
             fail_on=self._options.fail_on,
         )
 
-    def _conclude(self, project: OpenProject, batch: Batch, scope: Scope, plan: Plan, report: Report | None) -> None:
-        """Reports how the pass ended, and puts what it left back on the agenda."""
-        whole = scope == self._options.scope
-        before, self._open = self._open, still_open(self._open, plan.findings, () if whole else scope.char_ids)
+    def _conclude(
+        self, project: OpenProject, batch: Batch, char_ids: Collection[str], plan: Plan, report: Report | None
+    ) -> None:
+        """Reports how the pass over these characters, or over everything, ended, and puts what it left back on the
+        agenda."""
+        before, self._open = self._open, still_open(self._open, plan.findings, char_ids)
         if report is None or report.status is Status.SUCCESS:
             self._agenda.done(batch, self._clock())
             if report is not None:
@@ -328,19 +329,17 @@ class Watcher:
             self._conclude_badly(batch, plan, report)
         if sentence := news(before, self._open):
             self._teller.tell(EventKind.WARNING, sentence, code="findings", count=len(self._open))
-        others = () if whole else self._others(project, batch, scope)
-        self._agenda.look_again([*_to_look_at(plan.findings), *others], self._clock())
+        again = [each.subject for each in plan.findings if each.code in (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)]
+        if char_ids:  # files that turned out to belong to other characters
+            owners = {path: owner_of(path, project.asset_map, self._known) for path in batch.paths}
+            again += [path for path, owner in owners.items() if owner is None or not owner <= set(char_ids)]
+        self._agenda.look_again(again, self._clock())
 
     @property
     def _left(self) -> tuple[Finding, ...]:
         """The findings that keep a pass from being good although it made every change."""
         emptied = tuple(each for each in self._open if each.code is Code.ROOT_EMPTIED)
         return emptied or remaining(self._open, self._options.fail_on)
-
-    def _others(self, project: OpenProject, batch: Batch, scope: Scope) -> list[str]:
-        """Returns the files of the batch that turned out to belong to characters that this pass did not look at."""
-        owners = {path: owner_of(path, project.asset_map, self._known) for path in batch.paths}
-        return [path for path, owner in owners.items() if owner is None or not owner <= set(scope.char_ids)]
 
     def _conclude_badly(self, batch: Batch, plan: Plan, report: Report) -> None:
         bad = [outcome for outcome in report.outcomes if not outcome.is_done]
@@ -356,7 +355,7 @@ class Watcher:
             message = f"{many(len(bad), 'change')} could not be made"
         # Since the plan could be made, the stores can be reached, and other changes may succeed meanwhile.
         about = frozenset(outcome.id for outcome in bad)
-        self._fail(batch, message, "changes_failed", alone=True, about=about)
+        self._fail(batch, message, "changes_failed", about=about)
 
     def _fail(
         self,
@@ -364,16 +363,10 @@ class Watcher:
         sentence: str,
         code: str,
         *,
-        alone: bool = False,
         waiting: bool = False,
         longest: float = LAST_RETRY,
         about: object = None,
     ) -> None:
-        delay = self._agenda.failed(batch, self._clock(), alone=alone, longest=longest)
+        """Has the batch tried again; other passes wait for that, unless it is ``about`` a part of the batch alone."""
+        delay = self._agenda.failed(batch, self._clock(), alone=about is not None, longest=longest)
         self._teller.failed(sentence, code, delay, about, waiting=waiting)
-
-
-def _to_look_at(findings: Iterable[Finding]) -> list[str]:
-    """Returns the files that the agenda is to look at again, until they have settled and are complete."""
-    wanted = (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)
-    return [finding.subject for finding in findings if finding.code in wanted]
