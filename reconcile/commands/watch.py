@@ -24,7 +24,6 @@ import msgspec
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.meter import RequestListener
 from reconcile.adapters.room import no_room
-from reconcile.adapters.state.health import HealthFile
 from reconcile.commands.watch_sources import Sources, digests, folder_of
 from reconcile.commands.watch_teller import Heartbeat, Teller, WatchListener
 from reconcile.config.settings import Settings
@@ -142,7 +141,7 @@ class Watcher:
         self._clock = clock
         self._sources = Sources(settings, lambda settings: folder(settings, options.poll), clock)
         self._agenda = Agenda(settle=settings.settle, every=options.every, now=clock(), jitter=jitter)
-        pulse = Heartbeat(HealthFile(settings.project) if options.apply else None, self._agenda, clock)
+        pulse = Heartbeat(settings.project if options.apply else None, self._agenda, clock)
         self._teller = Teller(listener, pulse)
         self._open: tuple[Finding, ...] = ()
         self._known: frozenset[str] = frozenset()

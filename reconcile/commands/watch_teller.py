@@ -8,12 +8,13 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Collection
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import msgspec
 
-from reconcile.adapters.state.health import HealthFile, is_place_free, read_health
+from reconcile.adapters.state.health import is_place_free, read_health, take_place, write_health
 from reconcile.core.changes import Finding
 from reconcile.core.plan import Plan
 from reconcile.core.report import Report
@@ -31,10 +32,11 @@ WatchListener: TypeAlias = Callable[[WatchEvent], None]
 
 
 class Heartbeat:
-    """The signs of life of a watcher, from any of its threads. Without a file none are written."""
+    """The signs of life of a watcher, from any of its threads. Without a project none are written."""
 
-    def __init__(self, file: HealthFile | None, agenda: Agenda, clock: Callable[[], float]) -> None:
-        self._file = file
+    def __init__(self, project: Path | None, agenda: Agenda, clock: Callable[[], float]) -> None:
+        self._project = project
+        self._place = ExitStack()
         self._agenda = agenda
         self._clock = clock
         self._lock = threading.Lock()
@@ -54,14 +56,13 @@ class Heartbeat:
 
     def open(self) -> None:
         """Takes the lock for watchers of the project. Raises LockHeld if another watcher has it."""
-        if self._file is not None:
-            self._file.open()
+        if self._project is not None:
+            self._place = take_place(self._project)
 
     def close(self) -> None:
         """Writes that the watcher has stopped, and releases the lock."""
         self.beat(WatchState.STOPPED, now=True)
-        if self._file is not None:
-            self._file.close()
+        self._place.close()
 
     def beat(self, state: WatchState | None = None, *, now: bool = False, **changed: Any) -> None:
         """Writes a sign of life if the last one is older than ``BEAT``, or if ``now``. ``changed`` are fields of the
@@ -76,8 +77,8 @@ class Heartbeat:
             self._state = msgspec.structs.replace(
                 self._state, heard=time_now(), pending=self._agenda.pending, incomplete=self._agenda.held
             )
-            if self._file is not None:
-                self._file.write(self._state)
+            if self._project is not None:
+                write_health(self._project, self._state)
 
 
 class Teller:

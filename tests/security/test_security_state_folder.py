@@ -12,7 +12,7 @@ import pytest
 
 from reconcile.__main__ import main
 from reconcile.adapters.state.folder import StateFolder
-from reconcile.adapters.state.health import HealthFile, read_health
+from reconcile.adapters.state.health import read_health, take_place, write_health
 from reconcile.adapters.state.lock import ProjectLock
 from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.state.store import State
@@ -103,10 +103,8 @@ def test_what_is_written_whole_takes_a_links_place(leads: str, project: Path, st
         holder = lock.holder()
         assert holder is not None
         assert holder.pid == os.getpid()
-    health = HealthFile(project)
-    health.open()
-    health.write(WatchHealth("f", 1, "h", "s", "s", next(iter(WatchState)), None, None, 0, 0))
-    health.close()
+    with take_place(project):
+        write_health(project, WatchHealth("f", 1, "h", "s", "s", next(iter(WatchState)), None, None, 0, 0))
     assert read_health(project) is not None
     assert main(["-C", str(project), "apply", "--yes", "--quiet"]) == 0
     assert is_untouched(victim)

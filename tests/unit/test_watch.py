@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconcile import Project
-from reconcile.adapters.state.health import HealthFile, read_health
+from reconcile.adapters.state.health import read_health, take_place
 from reconcile.commands.demo_media import png
 from reconcile.commands.watch_teller import SILENT_AFTER, check
 from reconcile.core.plan import Scope
@@ -155,12 +155,8 @@ def test_a_plan_alone_changes_nothing(day: Day) -> None:
 
 
 def test_a_watcher_that_only_plans_is_not_the_one_of_the_project(day: Day) -> None:
-    first = HealthFile(day.folder)
-    first.open()
-    try:
+    with take_place(day.folder):
         day.run(5, apply=False)
-    finally:
-        first.close()
     assert day.of(EventKind.PLANNED)
     assert read_health(day.folder) is None
     assert check(day.folder, 3600) == (None, "no watcher has run in this project")
@@ -168,9 +164,7 @@ def test_a_watcher_that_only_plans_is_not_the_one_of_the_project(day: Day) -> No
 
 def test_a_watcher_that_only_plans_leaves_the_place_free(day: Day) -> None:
     def another() -> None:
-        place = HealthFile(day.folder)
-        place.open()
-        place.close()
+        take_place(day.folder).close()
 
     day.at(3, another)
     day.run(5, apply=False)
@@ -253,7 +247,6 @@ def test_a_check_tells_a_dead_watcher_and_one_that_gets_nothing_done(tmp_path: P
 
 def test_a_check_tells_a_watcher_that_was_killed_at_once(day: Day) -> None:
     """What a kill leaves: the health file as it was a moment ago, and the lock for anybody to take."""
-    held = HealthFile(day.folder)
     now = datetime.datetime.now(datetime.UTC)
     place = day.folder / ".reconcile" / "watch-health.json"
 
@@ -274,16 +267,14 @@ def test_a_check_tells_a_watcher_that_was_killed_at_once(day: Day) -> None:
         return check(day.folder, 3600, now)[1]
 
     here = socket.gethostname()
-    held.open()
-    assert wrong(here) is None
-    held.close()
+    with take_place(day.folder):
+        assert wrong(here) is None
     assert wrong(here) == "the watcher (process 4711) has died"
     assert wrong(here), "asking changes nothing"
     assert wrong("elsewhere") is None, "a lock tells nothing of another machine"
     place.with_name("watch.lock").unlink()
     assert wrong(here) is None, "a watcher that could take no lock may be there"
-    held.open()
-    held.close()
+    take_place(day.folder).close()
 
 
 def _before(now: datetime.datetime, seconds: int) -> str:

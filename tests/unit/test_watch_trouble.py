@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from reconcile import Project
-from reconcile.adapters.state.health import HealthFile, read_health
+from reconcile.adapters.state.health import read_health, take_place
 from reconcile.commands.demo_media import png
 from reconcile.config.environment import RULES
 from reconcile.core.changes import Severity
@@ -289,13 +289,8 @@ def test_one_change_that_fails_for_good_does_not_stop_the_others(day: Day) -> No
 
 
 def test_a_second_watcher_is_refused(day: Day) -> None:
-    first = HealthFile(day.folder)
-    first.open()
-    try:
-        with pytest.raises(LockHeld, match="watched already"):
-            day.run(5)
-    finally:
-        first.close()
+    with take_place(day.folder), pytest.raises(LockHeld, match="watched already"):
+        day.run(5)
     day.stop.clear()
     day.run(10)
 

@@ -21,7 +21,7 @@ from reconcile.adapters.jsondb.swap import Exchange, exchange
 from reconcile.adapters.local.writing import LocalPlaces
 from reconcile.adapters.opening import leads_elsewhere
 from reconcile.adapters.state.folder import StateFolder
-from reconcile.adapters.state.health import HealthFile, is_place_free
+from reconcile.adapters.state.health import is_place_free, take_place
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import ExitCode
 from reconcile.hooks.handover import below_root
@@ -114,10 +114,8 @@ def test_a_note_is_replaced_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_lock_file_stays_so_that_a_watcher_that_was_killed_is_noticed(tmp_path: Path) -> None:
-    health = HealthFile(tmp_path)
-    health.open()
-    assert not is_place_free(tmp_path)
-    health.close()
+    with take_place(tmp_path):
+        assert not is_place_free(tmp_path)
     assert [is_place_free(tmp_path) for _ in range(3)] == [True, True, True]
     with filelock.FileLock(tmp_path / "x.lock"):
         pass

@@ -42,34 +42,27 @@ def is_place_free(project: Path) -> bool:
     return True
 
 
-class HealthFile:
-    """The health file of a running watcher. If the disk is full there is no file, but the watcher continues."""
+def take_place(project: Path) -> contextlib.ExitStack:
+    """Takes the lock of the project's watcher, and returns what releases it. If the disk is full or does not support
+    locks there is none, but the watcher continues.
 
-    def __init__(self, project: Path) -> None:
-        self._project = project
-        self._folder = StateFolder(project)
-        self._held = contextlib.ExitStack()
+    Raises LockHeld if another watcher has it, and StateError if the lock file is not ours.
+    """
+    held = contextlib.ExitStack()
+    try:
+        held.callback(StateFolder(project).lock(_LOCK, _ASKING).release)
+    except LockBusy as error:
+        found = read_health(project)
+        who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
+        message = f"the project {project} is being watched already: {who}"
+        raise LockHeld(message, hint="stop it, or leave it to it") from error
+    except OSError:
+        pass
+    return held
 
-    def open(self) -> None:
-        """Takes the lock of the project's watcher.
 
-        Raises LockHeld if another watcher has it, and StateError if the lock file is not ours.
-        """
-        try:
-            self._held.callback(self._folder.lock(_LOCK, _ASKING).release)
-        except LockBusy as error:
-            found = read_health(self._project)
-            who = f"process {found.pid} on {found.host}, since {found.since}" if found else "another process"
-            raise LockHeld(
-                f"the project {self._project} is being watched already: {who}", hint="stop it, or leave it to it"
-            ) from error
-        except OSError:
-            return
-
-    def write(self, health: WatchHealth) -> None:
-        data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
-        with contextlib.suppress(OSError):
-            self._folder.write(FILE, data)
-
-    def close(self) -> None:
-        self._held.close()
+def write_health(project: Path, health: WatchHealth) -> None:
+    """Writes the health file, unless the disk is full."""
+    data = msgspec.json.format(msgspec.json.encode(health), indent=2) + b"\n"
+    with contextlib.suppress(OSError):
+        StateFolder(project).write(FILE, data)
