@@ -37,7 +37,6 @@ from reconcile.core.report import Report, Status, remaining
 from reconcile.core.size import many
 from reconcile.core.watch_report import EventKind, WatchState, news, still_open
 from reconcile.core.watching import (
-    EVERY,
     LAST_LOCK_RETRY,
     LAST_RETRY,
     Agenda,
@@ -74,7 +73,7 @@ class WatchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     scope: Scope = Scope()
     apply: bool = True
-    every: float = EVERY
+    every: float = 3600.0
     poll: Poll = Poll.AUTO
     concurrency: int | None = None
     fail_on: Severity | None = None

@@ -16,7 +16,6 @@ from reconcile.core.plan import Scope
 from reconcile.core.rows import Signature
 from reconcile.core.rules import AssetMap
 
-EVERY = 3600.0
 MAX_WAIT = 30.0
 """Seconds after which ready files are taken even if others are still changing."""
 FIRST_RETRY = 5.0
