@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from reconcile.cli import tour
-from reconcile.commands import explain, links, scanning, schedule, trials
+from reconcile.commands import doctor, explain, links, scanning, schedule, trials
 from reconcile.commands import status as statuses
-from reconcile.core import checkup, history, plan, plandir, proof, report, restoration, scan, status, watch_report
+from reconcile.core import history, plan, plandir, proof, report, restoration, scan, status, watch_report
 from reconcile.views import catalogue, json
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "schemas"
@@ -37,7 +37,7 @@ DOCUMENTS: dict[str, tuple[type[msgspec.Struct], str]] = {
     "certificate": (proof.Certificate, proof.CERTIFICATE_FORMAT),
     "restore-plan": (restoration.RestorePlan, restoration.FORMAT),
     "schedule": (schedule.Schedule, schedule.FORMAT),
-    "doctor": (checkup.Checkup, checkup.FORMAT),
+    "doctor": (doctor.Checkup, doctor.FORMAT),
     "url": (links.Links, links.FORMAT),
     "watch": (watch_report.WatchEvent, watch_report.FORMAT),
     "watch-health": (watch_report.WatchHealth, watch_report.HEALTH_FORMAT),

@@ -16,8 +16,7 @@ from reconcile.cli.options import PlanFile, Planned, Scoped
 from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
-from reconcile.commands.illustrating import pictures
-from reconcile.commands.report import Details, details, standings
+from reconcile.commands.report import Details, details, pictures, standings
 from reconcile.commands.status import Overview, overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.names import escaped

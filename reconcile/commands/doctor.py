@@ -9,16 +9,19 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from enum import Enum
+
+import msgspec
 
 from reconcile.adapters.gcs.checkup import GcsCheckup
 from reconcile.adapters.state.folder import rights
 from reconcile.adapters.synced import is_elsewhere, synced_by
-from reconcile.core.checkup import FORMAT, Check, Checkup, Health
 from reconcile.core.duration import format_duration
 from reconcile.core.errors import AccessDenied, PreconditionFailed, ReconcileError
 from reconcile.ports import DesiredObject
 from reconcile.project import OpenProject
 
+FORMAT = "reconcile.doctor/1"
 _SKEW_WARNS = 60.0
 _SKEW_FAILS = 600.0
 """Seconds. Google refuses signatures and tokens that are about a quarter of an hour off."""
@@ -27,6 +30,34 @@ _LOOKED_AT = 1_000
 _BUCKET = ("bucket: list", "bucket: create", "bucket: read", "bucket: safety")
 _EMPTY = "AAAAAA=="
 """The crc32c of zero bytes."""
+
+
+class Health(Enum):
+    """The health of one thing. With a warning, runs work, but something that they are used for will not."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One check. ``mend`` is a command, a role or a step; empty if nothing is wrong."""
+
+    name: str
+    health: Health
+    tried: str
+    found: str
+    mend: str = ""
+
+
+class Checkup(msgspec.Struct, frozen=True):
+    """The document of ``doctor --json``. ``healthy`` is true if nothing failed."""
+
+    format: str
+    healthy: bool
+    checks: tuple[Check, ...]
+
 
 Found = tuple[Health, str, str]
 

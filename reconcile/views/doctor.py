@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.core.checkup import Check, Checkup, Health
+from reconcile.commands.doctor import Check, Checkup, Health
 from reconcile.views.terminal import Terminal
 
 _SIGNS = {

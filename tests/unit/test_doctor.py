@@ -12,8 +12,7 @@ import grpc
 import pytest
 
 from reconcile import Project
-from reconcile.commands.doctor import check_project
-from reconcile.core.checkup import Check, Health
+from reconcile.commands.doctor import Check, Health, check_project
 from tests.kit.workshop import PREFIX, Workshop, open_workshop
 from tests.servers.faults import FOREVER, Fault
 from tests.servers.firestore import FirestoreServer

@@ -20,7 +20,7 @@ from PIL import Image
 
 from reconcile.adapters import thumbnails
 from reconcile.adapters.thumbnails import Thumbnails
-from reconcile.commands import illustrating
+from reconcile.commands import report
 from reconcile.commands.demo_media import mp4
 from tests.kit.small_project import KPOP, make_project, open_objects, put, write
 
@@ -207,7 +207,7 @@ def test_a_file_that_becomes_a_link_after_the_plan_is_never_read(project: Path, 
         secret = tmp_path / "secret.png"
         file.rename(secret)
         file.symlink_to(secret)
-        assert illustrating.pictures(opened_project, seen, characters, WITHOUT_FFMPEG) == {}
+        assert report.pictures(opened_project, seen, characters, WITHOUT_FFMPEG) == {}
         with pytest.raises(SourceChanged), opened_project.files.open(IMAGE):
             pass
 
@@ -219,11 +219,11 @@ def test_pictures_end_when_their_time_or_their_room_does(
         write(project, f"characters/c{at}.png", image(size=(200, 200)))
     assert len(data_of(run, project)["pictures"]) == 6
     size = max(map(len, data_of(run, project)["pictures"]))
-    monkeypatch.setattr(illustrating, "ROOM", 3 * size)
+    monkeypatch.setattr(report, "ROOM", 3 * size)
     assert len(data_of(run, project)["pictures"]) == 3
-    monkeypatch.setattr(illustrating, "MOST", 2)
+    monkeypatch.setattr(report, "MOST", 2)
     assert len(data_of(run, project)["pictures"]) == 2
-    monkeypatch.setattr(illustrating, "SECONDS", -1)
+    monkeypatch.setattr(report, "SECONDS", -1)
     assert data_of(run, project)["pictures"] == []
 
 

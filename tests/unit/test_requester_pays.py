@@ -14,8 +14,7 @@ from reconcile.adapters.gcs.signing import Signer
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.gcs.upload import CHUNK
 from reconcile.adapters.gcs.url_reader import HttpReader
-from reconcile.commands.doctor import check_project
-from reconcile.core.checkup import Health
+from reconcile.commands.doctor import Health, check_project
 from reconcile.core.errors import AccessDenied, ConfigError
 from reconcile.core.names import BucketRoot
 from reconcile.ports import DesiredObject
