@@ -13,7 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -56,6 +56,8 @@ from reconcile.project import OpenProject
 _STOPPED = Problem("interrupted", "the run stopped before it", transient=True)
 
 RecordT = TypeVar("RecordT", bound=CreateRecord | SetField | RewriteLocalDb)
+_Job: TypeAlias = tuple[Sequence[Change], Callable[[], list[Outcome]]]
+"""Changes that one worker makes, and the call that makes them."""
 
 
 def execute(
@@ -177,7 +179,7 @@ class _Run:
 
     def report(self, run_id: str) -> Report:
         started, actions, looking = time.monotonic(), self._plan.actions, self._project.meter.take()
-        jobs = [_Job((change,), partial(self._write_object, change)) for change in actions if is_object(change)]
+        jobs: list[_Job] = [([each], partial(self._write_object, each)) for each in actions if is_object(each)]
         self._phase(
             Phase.UPLOADS,
             jobs,
@@ -186,10 +188,10 @@ class _Run:
         )
         self._objects.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
-        jobs = [_Job(tuple(changes), partial(self._write_record, changes)) for changes in documents.values()]
+        jobs = [(changes, partial(self._write_record, changes)) for changes in documents.values()]
         rewrites = [change for change in actions if isinstance(change, RewriteLocalDb)]
         if rewrites:
-            jobs.append(_Job(tuple(rewrites), partial(self._rewrite, rewrites)))
+            jobs.append((rewrites, partial(self._rewrite, rewrites)))
         self._phase(Phase.WRITING, jobs, self._at_once)
         kept = kept_versions(self._project) if rewrites else ()
         return reports.build(
@@ -216,9 +218,9 @@ class _Run:
             return
         self._listener(PhaseStarted(phase, len(jobs), size))
         self._breaker = Breaker()
-        changes = {change.id: change for job in jobs for change in job.changes}
+        changes = {change.id: change for of_job, _ in jobs for change in of_job}
         # After a second interrupt nothing is waited for; the preconditions of the next run settle what is in flight.
-        running = results((job.run for job in jobs), at_once, breaker=self._breaker, halted=self._halted)
+        running = results((partial(_done, *job) for job in jobs), at_once, breaker=self._breaker, halted=self._halted)
         for outcomes in running:
             for outcome in outcomes:
                 self._note(changes[outcome.id], outcome)  # an edited plan may hold a change twice
@@ -347,22 +349,16 @@ class _Run:
             return outcomes + [self._failure(change, error) for change in ready]
 
 
-class _Job(msgspec.Struct, frozen=True):
-    """Changes that one worker makes."""
-
-    changes: tuple[Change, ...]
-    work: Callable[[], list[Outcome]]
-
-    def run(self) -> list[Outcome]:
-        """Makes the changes and returns the outcomes. An unexpected error fails only these changes, so that the report
-        has the others."""
-        try:
-            return self.work()
-        except Exception as error:  # noqa: BLE001
-            lacking = no_room(error)
-            why = f"an unexpected error: {type(error).__name__}: {error}"
-            problem = Problem.of(lacking) if lacking else Problem("bug", why, "this is a bug; please report it")
-            return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in self.changes]
+def _done(changes: Sequence[Change], work: Callable[[], list[Outcome]]) -> list[Outcome]:
+    """Makes the changes of one job and returns the outcomes. An unexpected error fails only these changes, so that the
+    report has the others."""
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001
+        lacking = no_room(error)
+        why = f"an unexpected error: {type(error).__name__}: {error}"
+        problem = Problem.of(lacking) if lacking else Problem("bug", why, "this is a bug; please report it")
+        return [Outcome.of(change, OutcomeKind.FAILED, problem) for change in changes]
 
 
 def _by_document(changes: Iterable[RecordT]) -> dict[str, list[RecordT]]:
