@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from reconcile.core.changes import Change, Replace, SetField, Severity, Upload
 from reconcile.core.plan import Plan, Scope, Stores
@@ -89,15 +89,14 @@ def show_scope(terminal: Terminal, scope: Scope) -> None:
         terminal.line(("Scope    ", "dim"), ", ".join(parts), hang=9)
 
 
-def _show_types(terminal: Terminal, actions: Iterable[Change], labels: Labels) -> None:
+def _show_types(terminal: Terminal, actions: Sequence[Change], labels: Labels) -> None:
     """Writes how much is done for each asset type, in the order of the rules."""
-    listed = list(actions)
     order = {asset_type: number for number, asset_type in enumerate(labels)}
-    works = work_by(listed, lambda change: change.asset_type)
+    works = work_by(actions, lambda change: change.asset_type)
     # Only a new record has no type.
     kinds = sorted(works, key=lambda kind: (kind is None, order.get(kind or "", len(order)), kind or ""))
     rows = [("new records" if kind is None else label(labels, kind), works[kind]) for kind in kinds]
-    show_work(terminal, "asset type", rows, work_of(listed))
+    show_work(terminal, "asset type", rows, work_of(actions))
 
 
 def _show_characters(terminal: Terminal, plan: Plan) -> None:
