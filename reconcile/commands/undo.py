@@ -25,7 +25,7 @@ from reconcile.core.changes import (
     document_id,
     texts_in,
 )
-from reconcile.core.edit import Edit, Verdict
+from reconcile.core.edit import Edit
 from reconcile.core.errors import UsageError
 from reconcile.core.events import Listener, silent
 from reconcile.core.findings import LOST_SINCE, RECORD_GONE, UNLISTED_SINCE, make
@@ -163,12 +163,12 @@ class _UndoSurvey:
         entries = self._project.settings.entries
         made = revert(fields, [each.reversed() for each in touched], entries)
         for each, verdict in zip(touched, made.verdicts, strict=True):
-            change = self._change(world, document, each)
+            change, is_key = self._change(world, document, each), each.field == entries.key and not each.way
             if not self._scope.takes_type(change.asset_type):
                 continue
-            if verdict is Verdict.ALREADY:
+            if verdict is OutcomeKind.ALREADY:
                 self._in_step += 1
-            elif verdict is Verdict.STALE or (each.field == entries.key and not each.way) or not _is_plain(each.before):
+            elif verdict is OutcomeKind.STALE or is_key or not _is_plain(each.before):
                 self._findings.append(make(Code.CHANGED_SINCE, change.document, document, place=self._place(each)))
             else:
                 self._put_back(change, document, each, {**fields, **made.fields})

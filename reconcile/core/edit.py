@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from enum import Enum
 from typing import Any
 
 import msgspec
@@ -12,28 +11,22 @@ import msgspec
 from reconcile.core.changes import CreateRecord, FieldChange
 from reconcile.core.journal import Place, Touched
 from reconcile.core.names import spellings
+from reconcile.core.report import OutcomeKind
 from reconcile.core.way import GONE, Entries, Finder, Trail, Way, as_found, copied, remade, value_at
 
 
-class Verdict(Enum):
-    """What a field change finds: a field that it may set, the new value already, or somebody else's value."""
-
-    SET = "set"
-    ALREADY = "already"
-    STALE = "stale"
-
-
 class Edit(msgspec.Struct, frozen=True):
-    """The result of an edit: the changed top-level fields with their whole values, the verdicts on the changes in
-    order, and what was touched."""
+    """The result of an edit: the changed top-level fields with their whole values, what was touched, and the verdicts
+    on the changes in order: APPLIED once the edit is written, ALREADY if the new value is there, STALE if somebody
+    else's is."""
 
     fields: dict[str, Any]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[OutcomeKind, ...]
     touched: tuple[Touched, ...] = ()
 
     @property
     def changed(self) -> bool:
-        return Verdict.SET in self.verdicts
+        return OutcomeKind.APPLIED in self.verdicts
 
 
 def edit(fields: Mapping[str, Any], changes: Sequence[FieldChange], entries: Entries) -> Edit:
@@ -57,37 +50,36 @@ class Draft:
         found = entries.of(self.fields)
         self.listed: list[Any] | None = [] if found is None else found if isinstance(found, list) else None
 
-    def put(self, trail: Trail, touched: Touched) -> Verdict:
+    def put(self, trail: Trail, touched: Touched) -> OutcomeKind:
         """Replaces the text at a trail."""
         value_at(self.fields, trail[:-1])[trail[-1]] = touched.after
-        self._changed.add(str(trail[0]))
-        self.touched.append(touched)
-        return Verdict.SET
+        return self._applied(str(trail[0]), touched)
 
-    def note(self, touched: Touched, listed: list[Any]) -> Verdict:
+    def note(self, touched: Touched, listed: list[Any]) -> OutcomeKind:
         """Notes that a map of the entries was changed."""
         self.entries.put(self.fields, listed)
-        self._changed.add(self.entries.top)
-        self.touched.append(touched)
-        return Verdict.SET
+        return self._applied(self.entries.top, touched)
 
-    def set_types(self, wanted: Touched) -> Verdict:
+    def set_types(self, wanted: Touched) -> OutcomeKind:
         """Adds to the record's index the types that are new, and removes those that are gone."""
         name = wanted.field
         held, before, after = self.fields.get(name), wanted.before or [], wanted.after or []
         if held is not None and not (isinstance(held, list) and all(isinstance(each, str) for each in held)):
-            return Verdict.STALE
+            return OutcomeKind.STALE
         more, less = set(after).difference(before), set(before).difference(after)
         new = sorted(more.union(held or ()).difference(less))
         if set(held or ()) == set(new):
-            return Verdict.ALREADY
+            return OutcomeKind.ALREADY
         touched = msgspec.structs.replace(wanted, before=held, had=name in self.fields, after=new, has=True)
         self.fields[name] = new
-        self._changed.add(name)
-        self.touched.append(touched)
-        return Verdict.SET
+        return self._applied(name, touched)
 
-    def done(self, verdicts: Iterable[Verdict]) -> Edit:
+    def _applied(self, top: str, touched: Touched) -> OutcomeKind:
+        self._changed.add(top)
+        self.touched.append(touched)
+        return OutcomeKind.APPLIED
+
+    def done(self, verdicts: Iterable[OutcomeKind]) -> Edit:
         judged = tuple(verdicts)
         return Edit({name: self.fields[name] for name in sorted(self._changed)}, judged, tuple(self.touched))
 
@@ -101,24 +93,24 @@ class _Edited(Draft):
         for at, title, _ in entries.maps(self.listed):
             self._places[title].append(at)
 
-    def make(self, change: FieldChange) -> Verdict:
+    def make(self, change: FieldChange) -> OutcomeKind:
         if change.is_index:
             return self.set_types(_touch(change, None, {change.field: change.old}, at=change.way))
         if change.way:
             return self._put(change, change.way)
-        return Verdict.STALE if self.listed is None else self._set(change, self.listed)
+        return OutcomeKind.STALE if self.listed is None else self._set(change, self.listed)
 
-    def _put(self, change: FieldChange, way: Way) -> Verdict:
+    def _put(self, change: FieldChange, way: Way) -> OutcomeKind:
         if not isinstance(change.old, str) or not isinstance(change.new, str):
-            return Verdict.STALE
+            return OutcomeKind.STALE
         trail = self._finder.find(way, change.old)
         if trail is None:
-            return Verdict.ALREADY if self._finder.has_become(way, change.old, change.new) else Verdict.STALE
+            return OutcomeKind.ALREADY if self._finder.has_become(way, change.old, change.new) else OutcomeKind.STALE
         self._finder.moved(way, trail, change.new)
         held = {change.field: change.old}
         return self.put(trail, _touch(change, change.position, held, at=as_found(way, trail)))
 
-    def _set(self, change: FieldChange, listed: list[Any]) -> Verdict:
+    def _set(self, change: FieldChange, listed: list[Any]) -> OutcomeKind:
         alike = self._alike(change.entry)
         if not alike and change.old is None and change.entry is not None and change.position is None:
             # Only a map that the plan did not see is added: one that somebody removed since stays removed.
@@ -132,7 +124,7 @@ class _Edited(Draft):
             listed[at][change.field] = change.new
             return self.note(touched, listed)
         already = any(same(listed[each].get(change.field), change.new) for each in alike)
-        return Verdict.ALREADY if already and not holding else Verdict.STALE
+        return OutcomeKind.ALREADY if already and not holding else OutcomeKind.STALE
 
     def _alike(self, title: str | None) -> list[int]:
         """Returns the positions of the maps with this key, or else with the same key in another Unicode form."""

@@ -6,8 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reconcile.core.edit import Draft, Edit, Verdict, one_of, same
+from reconcile.core.edit import Draft, Edit, one_of, same
 from reconcile.core.journal import Place, Touched
+from reconcile.core.report import OutcomeKind
 from reconcile.core.way import Entries, Finder, Trail, Way, numberless
 
 
@@ -29,21 +30,21 @@ class _Reversal(Draft):
         self._alike = Counter((each.entry, each.field) for each in wanted if not each.way)
         self._trails = _trails(self.fields, [each for each in wanted if each.way and not each.is_index], entries.key)
 
-    def take_back(self, wanted: Touched) -> Verdict:
+    def take_back(self, wanted: Touched) -> OutcomeKind:
         if wanted.is_index:
             return self.set_types(wanted)
         if wanted.way:
             return self._put(wanted, wanted.way)
-        return Verdict.STALE if self.listed is None else self._revert(wanted, self.listed)
+        return OutcomeKind.STALE if self.listed is None else self._revert(wanted, self.listed)
 
-    def _put(self, wanted: Touched, way: Way) -> Verdict:
+    def _put(self, wanted: Touched, way: Way) -> OutcomeKind:
         trail = self._trails.get(wanted.id)
         if trail is not None:
             return self.put(trail, wanted)
         finder = Finder(self.fields, self.entries.key)
-        return Verdict.ALREADY if finder.has_become(way, wanted.before, wanted.after) else Verdict.STALE
+        return OutcomeKind.ALREADY if finder.has_become(way, wanted.before, wanted.after) else OutcomeKind.STALE
 
-    def _revert(self, wanted: Touched, listed: list[Any]) -> Verdict:
+    def _revert(self, wanted: Touched, listed: list[Any]) -> OutcomeKind:
         alike = [at for at, title, _ in self.entries.maps(listed) if title == wanted.entry]
         if not alike and wanted.place is Place.ADDED and wanted.entry is not None:
             listed.append({self.entries.key: wanted.entry, wanted.field: wanted.after})
@@ -59,8 +60,8 @@ class _Reversal(Draft):
             listed[at] = _with(listed[at], wanted)
             return self.note(wanted, listed)
         if any(_holds(listed[each], wanted.field, wanted.after, wanted.has) for each in alike):
-            return Verdict.ALREADY
-        return Verdict.ALREADY if not alike and wanted.place is Place.REMOVED else Verdict.STALE
+            return OutcomeKind.ALREADY
+        return OutcomeKind.ALREADY if not alike and wanted.place is Place.REMOVED else OutcomeKind.STALE
 
     def drop_bare(self) -> None:
         """Removes the maps that the run had added, once nothing is left in them."""

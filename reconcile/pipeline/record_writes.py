@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconcile.core.changes import CreateRecord, FieldChange, document_id
 from reconcile.core.derived import is_derived
-from reconcile.core.edit import Edit, Verdict, same
+from reconcile.core.edit import Edit, same
 from reconcile.core.errors import NotThere, PreconditionFailed, ReconcileError, StoreError, Uncertain
 from reconcile.core.journal import Touched
 from reconcile.core.plan import Plan
@@ -27,12 +27,6 @@ _BUSY = Problem(
     PreconditionFailed.code, "the record was written by somebody else each time", "run again", transient=True
 )
 _MOVED = Problem(PreconditionFailed.code, "the field no longer holds what the plan saw", "plan again")
-
-_OUTCOMES: dict[Verdict, tuple[OutcomeKind, Problem | None]] = {
-    Verdict.SET: (OutcomeKind.APPLIED, None),
-    Verdict.ALREADY: (OutcomeKind.ALREADY, None),
-    Verdict.STALE: (OutcomeKind.STALE, _MOVED),
-}
 
 Editor: TypeAlias = Callable[[Mapping[str, Any], Sequence[FieldChange]], Edit]
 """Makes changes to the fields of their record, as they were just read."""
@@ -168,7 +162,8 @@ def merge_many(
 
 
 def _verdicts(changes: Sequence[FieldChange], edited: Edit) -> list[Outcome]:
-    return [Outcome.of(change, *_OUTCOMES[found]) for change, found in zip(changes, edited.verdicts, strict=True)]
+    pairs = zip(changes, edited.verdicts, strict=True)
+    return [Outcome.of(change, found, _MOVED if found is OutcomeKind.STALE else None) for change, found in pairs]
 
 
 def _all(changes: Sequence[FieldChange], kind: OutcomeKind, problem: Problem) -> list[Outcome]:

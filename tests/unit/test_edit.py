@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconcile.core.changes import CreateRecord, Reason, RewriteLocalDb, SetField, texts_in
-from reconcile.core.edit import Verdict, edit, without
+from reconcile.core.edit import edit, without
+from reconcile.core.report import OutcomeKind
 from reconcile.core.way import Entries
 
 ENTRIES = Entries(("assets",), "title")
@@ -46,35 +47,35 @@ def primary(value: Any = OLD, **more: Any) -> dict[str, Any]:
     return {"title": "primary", "anime_image": value, **more}
 
 
-def edited(entries: Any, *changes: SetField) -> tuple[list[Any], list[Verdict]]:
+def edited(entries: Any, *changes: SetField) -> tuple[list[Any], list[OutcomeKind]]:
     before = copy.deepcopy(entries)
     fields = {"name": "Rem", "assets": entries}
     found = edit(fields, changes or (change(),), ENTRIES)
     assert entries == before, "what was read is not changed"
-    assert found.changed is (Verdict.SET in found.verdicts)
+    assert found.changed is (OutcomeKind.APPLIED in found.verdicts)
     assert found.fields.keys() == ({"assets"} if found.changed else set()), "only what changes is written"
     return found.fields.get("assets", entries or []), list(found.verdicts)
 
 
 def test_a_field_that_still_holds_what_was_seen_is_set() -> None:
-    assert edited([primary()]) == ([primary(NEW)], [Verdict.SET])
+    assert edited([primary()]) == ([primary(NEW)], [OutcomeKind.APPLIED])
 
 
 def test_a_field_that_holds_the_new_value_is_already_done() -> None:
-    assert edited([primary(NEW)]) == ([primary(NEW)], [Verdict.ALREADY])
+    assert edited([primary(NEW)]) == ([primary(NEW)], [OutcomeKind.ALREADY])
 
 
 def test_a_field_that_holds_another_value_is_stale() -> None:
-    assert edited([primary("gs://other/x.png")]) == ([primary("gs://other/x.png")], [Verdict.STALE])
+    assert edited([primary("gs://other/x.png")]) == ([primary("gs://other/x.png")], [OutcomeKind.STALE])
 
 
 def test_a_field_that_was_removed_is_stale() -> None:
-    assert edited([{"title": "primary"}]) == ([{"title": "primary"}], [Verdict.STALE])
+    assert edited([{"title": "primary"}]) == ([{"title": "primary"}], [OutcomeKind.STALE])
 
 
 def test_a_map_that_was_removed_is_stale() -> None:
-    assert edited([]) == ([], [Verdict.STALE])
-    assert edited(None) == ([], [Verdict.STALE])
+    assert edited([]) == ([], [OutcomeKind.STALE])
+    assert edited(None) == ([], [OutcomeKind.STALE])
 
 
 def test_unknown_fields_types_and_order_are_untouched() -> None:
@@ -91,39 +92,39 @@ def test_a_list_that_was_reordered_is_edited_in_the_right_place() -> None:
 
 def test_a_map_that_was_inserted_before_is_left_alone() -> None:
     entries, verdicts = edited([{"title": "new"}, {"title": "newer"}, primary()])
-    assert (entries[2], verdicts) == (primary(NEW), [Verdict.SET])
+    assert (entries[2], verdicts) == (primary(NEW), [OutcomeKind.APPLIED])
 
 
 @pytest.mark.parametrize("position", [0, 1])
 def test_of_two_maps_of_one_title_the_one_that_holds_the_old_value_is_set(position: int) -> None:
     entries, verdicts = edited([primary("x"), primary()], change(position=position))
-    assert (entries, verdicts) == ([primary("x"), primary(NEW)], [Verdict.SET])
+    assert (entries, verdicts) == ([primary("x"), primary(NEW)], [OutcomeKind.APPLIED])
 
 
 def test_of_two_maps_that_are_alike_the_one_at_the_place_seen_is_set() -> None:
-    assert edited([primary(), primary()], change(position=1)) == ([primary(), primary(NEW)], [Verdict.SET])
+    assert edited([primary(), primary()], change(position=1)) == ([primary(), primary(NEW)], [OutcomeKind.APPLIED])
 
 
 @pytest.mark.parametrize("position", [None, 2])
 def test_of_two_maps_that_are_alike_none_is_set_where_the_place_does_not_tell(position: int | None) -> None:
     entries = [primary(), primary(), {"title": "x"}]
-    assert edited(entries, change(position=position)) == (entries, [Verdict.STALE])
+    assert edited(entries, change(position=position)) == (entries, [OutcomeKind.STALE])
 
 
 def test_two_maps_that_are_alike_are_both_set_by_a_change_each() -> None:
     entries, verdicts = edited([primary(), primary()], change(position=0), change(position=1))
-    assert (entries, verdicts) == ([primary(NEW), primary(NEW)], [Verdict.SET, Verdict.SET])
+    assert (entries, verdicts) == ([primary(NEW), primary(NEW)], [OutcomeKind.APPLIED, OutcomeKind.APPLIED])
 
 
 def test_a_twin_that_holds_the_new_value_does_not_hide_one_that_must_be_chosen() -> None:
     entries = [primary(NEW), primary(), primary()]
-    assert edited(entries, change(position=0)) == (entries, [Verdict.STALE])
+    assert edited(entries, change(position=0)) == (entries, [OutcomeKind.STALE])
 
 
 def test_a_map_without_a_key_is_found_by_its_old_value() -> None:
     entries = [primary(), {"anime_image": OLD}, {"title": 5, "anime_image": "x"}]
     found, verdicts = edited(entries, change(entry=None, position=1))
-    assert (found[1], verdicts) == ({"anime_image": NEW}, [Verdict.SET])
+    assert (found[1], verdicts) == ({"anime_image": NEW}, [OutcomeKind.APPLIED])
     assert [found[0], found[2]] == [entries[0], entries[2]]
 
 
@@ -132,21 +133,24 @@ def test_a_map_without_a_key_is_found_by_its_old_value() -> None:
 
 def test_a_missing_entry_is_appended_with_its_key() -> None:
     entries, verdicts = edited([primary()], change(entry="neon", old=None, position=None))
-    assert (entries, verdicts) == ([primary(), {"title": "neon", "anime_image": NEW}], [Verdict.SET])
+    assert (entries, verdicts) == ([primary(), {"title": "neon", "anime_image": NEW}], [OutcomeKind.APPLIED])
 
 
 def test_a_document_without_entries_gets_them() -> None:
-    assert edited(None, change(old=None, position=None)) == ([primary(NEW)], [Verdict.SET])
+    assert edited(None, change(old=None, position=None)) == ([primary(NEW)], [OutcomeKind.APPLIED])
 
 
 def test_a_map_that_somebody_removed_since_stays_removed() -> None:
-    assert edited([], change(old=None, position=0)) == ([], [Verdict.STALE])
-    assert edited(None, change(old=None, position=0)) == ([], [Verdict.STALE])
+    assert edited([], change(old=None, position=0)) == ([], [OutcomeKind.STALE])
+    assert edited(None, change(old=None, position=0)) == ([], [OutcomeKind.STALE])
 
 
 def test_two_fields_of_one_missing_entry_make_one_map() -> None:
     changes = [change(old=None, field=field, position=None) for field in ("a", "b")]
-    assert edited([], *changes) == ([{"title": "primary", "a": NEW, "b": NEW}], [Verdict.SET, Verdict.SET])
+    assert edited([], *changes) == (
+        [{"title": "primary", "a": NEW, "b": NEW}],
+        [OutcomeKind.APPLIED, OutcomeKind.APPLIED],
+    )
 
 
 def test_nothing_and_missing_are_the_same_old_value() -> None:
@@ -155,23 +159,23 @@ def test_nothing_and_missing_are_the_same_old_value() -> None:
 
 
 def test_an_empty_text_is_not_nothing() -> None:
-    assert edited([primary("")], change(old=None))[1] == [Verdict.STALE]
-    assert edited([primary("")], change(old=""))[1] == [Verdict.SET]
+    assert edited([primary("")], change(old=None))[1] == [OutcomeKind.STALE]
+    assert edited([primary("")], change(old=""))[1] == [OutcomeKind.APPLIED]
 
 
 def test_a_map_without_a_key_is_never_appended() -> None:
-    assert edited([], change(entry=None, old=None, position=0)) == ([], [Verdict.STALE])
+    assert edited([], change(entry=None, old=None, position=0)) == ([], [OutcomeKind.STALE])
 
 
 def test_a_field_filled_meanwhile_is_stale_and_one_filled_with_the_same_is_already() -> None:
-    assert edited([primary("x")], change(old=None))[1] == [Verdict.STALE]
-    assert edited([primary(NEW)], change(old=None))[1] == [Verdict.ALREADY]
+    assert edited([primary("x")], change(old=None))[1] == [OutcomeKind.STALE]
+    assert edited([primary(NEW)], change(old=None))[1] == [OutcomeKind.ALREADY]
 
 
 @pytest.mark.parametrize("entries", [{"0": {"title": "primary"}}, "text", 5, True])
 def test_entries_that_are_no_list_are_never_written(entries: Any) -> None:
     found = edit({"assets": entries}, [change(), change(old=None)], ENTRIES)
-    assert found.verdicts == (Verdict.STALE, Verdict.STALE)
+    assert found.verdicts == (OutcomeKind.STALE, OutcomeKind.STALE)
     assert not found.changed
 
 
@@ -183,12 +187,12 @@ def test_entries_that_are_no_list_are_never_written(entries: Any) -> None:
     [(1, True), (True, 1), ("1", 1), (1.0, 1), ([1], [True]), ([{"a": 0}], [{"a": False}]), ("None", None), ([], None)],
 )
 def test_a_value_of_another_type_is_another_value(value: Any, old: Any) -> None:
-    assert edited([primary(value)], change(old=old))[1] == [Verdict.STALE]
+    assert edited([primary(value)], change(old=old))[1] == [OutcomeKind.STALE]
 
 
 @pytest.mark.parametrize("value", [True, 1.5, [OLD, 1, {"a": [None]}], {"a": {"b": True}}])
 def test_a_value_of_any_type_that_is_the_same_is_the_same(value: Any) -> None:
-    assert edited([primary(value)], change(old=copy.deepcopy(value)))[1] == [Verdict.SET]
+    assert edited([primary(value)], change(old=copy.deepcopy(value)))[1] == [OutcomeKind.APPLIED]
 
 
 def test_the_pipelines_own_database_is_edited_alike() -> None:
@@ -228,7 +232,9 @@ _CHANGES = st.builds(
 def test_nothing_but_the_named_fields_changes(entries: list[Any], changes: list[SetField]) -> None:
     found, verdicts = edited(entries, *changes) if changes else (entries, [])
     named = {
-        (each.entry, each.field) for each, verdict in zip(changes, verdicts, strict=True) if verdict is Verdict.SET
+        (each.entry, each.field)
+        for each, verdict in zip(changes, verdicts, strict=True)
+        if verdict is OutcomeKind.APPLIED
     }
     assert len(found) >= len(entries)
     for before, after in zip(entries, found, strict=False):
@@ -261,7 +267,7 @@ def test_the_order_of_maps_with_titles_of_their_own_does_not_matter(
     mixed = [*others, primary()]
     shuffler.shuffle(mixed)
     found, verdicts = edited(mixed, change(position=len(others)))
-    assert verdicts == [Verdict.SET]
+    assert verdicts == [OutcomeKind.APPLIED]
     assert found == [primary(NEW) if each == primary() and isinstance(each, dict) else each for each in mixed]
 
 
@@ -270,10 +276,10 @@ def test_a_change_that_was_made_is_already_made(entries: list[Any]) -> None:
     once, verdicts = edited(entries, change(old=None))
     twice, again = edited(once, change(old=None))
     if (
-        verdicts == [Verdict.SET]
+        verdicts == [OutcomeKind.APPLIED]
         and sum(isinstance(each, dict) and each.get("title") == "primary" for each in once) == 1
     ):
-        assert (twice, again) == (once, [Verdict.ALREADY])
+        assert (twice, again) == (once, [OutcomeKind.ALREADY])
 
 
 # -- a new record without what is not there --
