@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
-import msgspec
 import typer
 
 from reconcile.adapters.disk_names import as_text
@@ -16,7 +15,7 @@ from reconcile.cli.options import PlanFile, Planned, Scoped
 from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
-from reconcile.commands.report import Details, details, pictures, standings
+from reconcile.commands.report import Details, details
 from reconcile.commands.status import Overview, overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.names import escaped
@@ -67,10 +66,8 @@ def report(
             check_target(out, kind, project.settings)
         survey = session.survey(project, scope_of(project, scope), tallied=True)
         seen = overview(survey, project.settings.asset_map, shown)
-        more = details(survey, project.settings) if kind is PAGE else None
-        if more is not None and not no_pictures and (thumbnails := Thumbnails.of_this_machine()) is not None:
-            made = pictures(project, survey, standings(seen, survey.plan), thumbnails)
-            more = msgspec.structs.replace(more, pictures=made)
+        thumbnails = None if no_pictures else Thumbnails.of_this_machine()
+        more = details(project, survey, seen, thumbnails) if kind is PAGE else None
     _write(session, seen, survey.plan, labels_of(project), more, out, kind)
     return ExitCode.OK if survey.plan.complete else ExitCode.FAILED
 

@@ -8,7 +8,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -99,11 +99,12 @@ def standings(seen: Overview, plan: Plan) -> list[CharacterState]:
     return sorted(by_id.values(), key=lambda each: each.worst_first)
 
 
-def details(survey: Survey, settings: Settings) -> Details:
-    """Returns what the survey knows about the subjects of its findings, without pictures."""
+def details(project: OpenProject, survey: Survey, seen: Overview, thumbnails: Thumbnails | None) -> Details:
+    """Returns what the survey knows about the subjects of its findings, and with ``thumbnails`` pictures of them."""
+    made = {} if thumbnails is None else pictures(project, survey, standings(seen, survey.plan), thumbnails)
     both = ((each.path, each.local, each.remote) for each in survey.conflicts)
     conflicts = {path: (local, remote) for path, local, remote in both if path and local and remote}
-    return Details(types=dict(_types(survey, settings)), conflicts=conflicts)
+    return Details(dict(_types(survey, project.settings)), conflicts, made)
 
 
 def _types(survey: Survey, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -121,16 +122,6 @@ def _types(survey: Survey, settings: Settings) -> Iterator[tuple[str, str]]:
 # -- pictures --
 
 
-class Subject(NamedTuple):
-    """The source of a picture: its name on the page, the file name that says what kind it is, its size, and how its
-    bytes are read."""
-
-    name: str
-    path: str
-    size: int
-    read: Callable[[int], bytes]
-
-
 def pictures(
     project: OpenProject, survey: Survey, characters: Sequence[CharacterState], thumbnails: Thumbnails
 ) -> Mapping[str, str]:
@@ -138,35 +129,37 @@ def pictures(
     read, or turns out not to be a picture, has none."""
     made: dict[str, str] = {}
     room, end = ROOM, time.monotonic() + SECONDS
-    for subject in _subjects(project, survey, characters):
+    for name, path, size, read in _subjects(project, survey, characters):
         if len(made) == MOST or time.monotonic() > end:
             break
-        most = thumbnails.most(subject.path)
-        if subject.name in made or not 0 < subject.size <= most:
+        most = thumbnails.most(path)
+        if name in made or not 0 < size <= most:
             continue
         try:
-            data = subject.read(most)
+            data = read(most)
         except ReconcileError:
             continue
-        picture = thumbnails.picture(subject.path, data)
+        picture = thumbnails.picture(path, data)
         if picture is not None and len(picture) <= room:
-            made[subject.name] = picture
+            made[name] = picture
             room -= len(picture)
     return made
 
 
-def _subjects(project: OpenProject, survey: Survey, characters: Sequence[CharacterState]) -> Iterator[Subject]:
+def _subjects(
+    project: OpenProject, survey: Survey, characters: Sequence[CharacterState]
+) -> Iterator[tuple[str, str, int, Callable[[int], bytes]]]:
+    """Yields the source of each picture: its name on the page, the file name that says what kind it is, its size, and
+    what reads so many of its bytes."""
     for each in survey.conflicts:
         if each.local is not None and each.remote is not None and not each.remote.encoding:
-            yield Subject(each.key, each.local.path, each.local.size, partial(_of_file, project, each.local.path))
-            uri = project.bucket.uri(each.key)
-            yield Subject(uri, each.local.path, each.remote.size, partial(_of_object, project, each.remote))
-    for character in characters:
-        for change in character.changes:
-            if isinstance(change, Upload | Replace):
-                path = project.asset_map.path_for(change.key, survey.known_ids)
-                if path is not None:
-                    yield Subject(change.key, path, change.size, partial(_of_file, project, path))
+            path = each.local.path
+            yield each.key, path, each.local.size, partial(_of_file, project, path)
+            yield project.bucket.uri(each.key), path, each.remote.size, partial(_of_object, project, each.remote)
+    for change in (change for each in characters for change in each.changes if isinstance(change, Upload | Replace)):
+        its_path = project.asset_map.path_for(change.key, survey.known_ids)
+        if its_path is not None:
+            yield change.key, its_path, change.size, partial(_of_file, project, its_path)
 
 
 def _of_file(project: OpenProject, path: str, most: int) -> bytes:
