@@ -11,7 +11,7 @@ import msgspec
 
 from reconcile.core.changes import document_id
 from reconcile.core.cost import Used
-from reconcile.core.journal import ChangeEnded, JournaledRun, RecordMade, Touched
+from reconcile.core.journal import FieldsTouched, JournaledRun, RecordMade, Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import Counts
 from reconcile.core.rows import World
@@ -138,38 +138,30 @@ def _is_in(change: PastChange, scope: Scope) -> bool:
 
 
 def _changes(past: JournaledRun) -> Iterator[PastChange]:
-    fields = {touched.id: (line.world, line.document, touched) for line in past.fields for touched in line.touched}
-    made = {each.id: each for each in past.made}
-    for each in past.outcomes:
-        yield _change(each, fields.pop(each.outcome.id, None), made.pop(each.outcome.id, None))
-    for ident, (world, document, touched) in fields.items():
-        kind = "set_field" if world is World.RECORDS else "rewrite_local_db"
-        yield PastChange(id=ident, kind=kind, outcome=PastOutcome.UNKNOWN, **_of_field(world, document, touched))
-    for record in made.values():
-        yield PastChange(id=record.id, kind="create_record", outcome=PastOutcome.UNKNOWN, **_of_record(record))
+    fields = {touched.id: _of_field(line, touched) for line in past.fields for touched in line.touched}
+    made = {each.id: _of_record(each) for each in past.made}
+    for ended in past.outcomes:
+        outcome = ended.outcome
+        told = {
+            **msgspec.structs.asdict(ended),
+            "id": outcome.id,
+            "kind": outcome.kind,
+            "outcome": PastOutcome(outcome.outcome.value),
+            "key": outcome.key,
+            "error": outcome.error,
+        }
+        yield PastChange(**told | made.pop(outcome.id, {}) | fields.pop(outcome.id, {}))
+    for ident, field in fields.items():
+        kind = "set_field" if field["world"] is World.RECORDS else "rewrite_local_db"
+        yield PastChange(id=ident, kind=kind, outcome=PastOutcome.UNKNOWN, **field)
+    for ident, record in made.items():
+        yield PastChange(id=ident, kind="create_record", outcome=PastOutcome.UNKNOWN, **record)
 
 
-def _change(ended: ChangeEnded, field: tuple[World, str, Touched] | None, made: RecordMade | None) -> PastChange:
-    outcome = ended.outcome
-    told = {
-        **msgspec.structs.asdict(ended),
-        "id": outcome.id,
-        "kind": outcome.kind,
-        "outcome": PastOutcome(outcome.outcome.value),
-        "key": outcome.key,
-        "error": outcome.error,
-    }
-    if field is not None:
-        told |= _of_field(*field)
-    elif made is not None:
-        told |= _of_record(made)
-    return PastChange(**told)
-
-
-def _of_field(world: World, document: str, touched: Touched) -> dict[str, Any]:
+def _of_field(line: FieldsTouched, touched: Touched) -> dict[str, Any]:
     told = msgspec.structs.asdict(touched)
     del told["id"], told["place"]
-    return {"char_id": document, "document": document, "world": world, **told}
+    return {"char_id": line.document, "document": line.document, "world": line.world, **told}
 
 
 def _of_record(made: RecordMade) -> dict[str, Any]:
