@@ -177,44 +177,40 @@ class _UndoSurvey:
         """Adds the change, unless it would point a record at nothing: a URI of this bucket is put back only if its
         object exists, and a type into the index only if the record as it is ``left`` names an object of that type."""
         needs: list[Need] = []
-        if touched.is_index and change.asset_type in (touched.before or ()):
-            need = self._need_of(change.asset_type, document, left)
+        place, asset_type = self._place(touched), change.asset_type
+        if touched.is_index and asset_type in (touched.before or ()):
+            keys = self._uris_in(left).values()
+            of_type = (self._need_of(key) for key in keys if self._type_of(key, document) == asset_type)
+            need = next(filter(None, of_type), None)
             if need is None:
-                place, name = self._place(touched), change.asset_type
-                self._findings.append(make(UNLISTED_SINCE, change.document, document, place=place, text=name))
+                self._findings.append(make(UNLISTED_SINCE, change.document, document, place=place, text=asset_type))
                 return
             needs.append(need)
-        for text in dict.fromkeys(texts_in(touched.before)):
-            key = self._project.bucket.key(text)
-            if key is None:
-                continue
-            found = self._object(key)
-            if found is None or not found.size:
-                self._findings.append(
-                    make(LOST_SINCE, change.document, document, place=self._place(touched), text=text)
-                )
+        for text, key in self._uris_in(touched.before).items():
+            need = self._need_of(key)
+            if need is None:
+                self._findings.append(make(LOST_SINCE, change.document, document, place=place, text=text))
                 return
-            needs.append(Need(key, found.crc32c))
+            needs.append(need)
         self._actions.append(msgspec.structs.replace(change, needs=tuple(needs)))
         self._wanted[change.id] = msgspec.structs.replace(touched.reversed(), id=change.id)
 
-    def _need_of(self, asset_type: str | None, document: str, fields: Mapping[str, Any]) -> Need | None:
-        """Returns the need for an object of this type that these fields name; None if they name none that exists."""
-        for text in texts_in(fields):
-            key = self._project.bucket.key(text)
-            if key is not None and self._type_of(key, document) == asset_type:
-                found = self._object(key)
-                if found is not None and found.size:
-                    return Need(key, found.crc32c)
-        return None
+    def _uris_in(self, *values: Any) -> dict[str, str]:
+        """Returns the URIs of this bucket in these values, each with its key."""
+        texts = (text for value in values for text in texts_in(value))
+        return {text: key for text in texts if (key := self._project.bucket.key(text)) is not None}
+
+    def _need_of(self, key: str) -> Need | None:
+        """Returns the need for an object; None if it does not exist or holds nothing."""
+        found = self._object(key)
+        return Need(key, found.crc32c) if found is not None and found.size else None
 
     def _type_of(self, key: str, document: str) -> str | None:
         reading = self._project.asset_map.read_key(key, (document,))
         return None if reading is None else reading.rule.type
 
     def _change(self, world: World, document: str, touched: Touched) -> FieldChange:
-        texts = (*texts_in(touched.after), *texts_in(touched.before))
-        key = next((each for text in texts if (each := self._project.bucket.key(text)) is not None), None)
+        key = next(iter(self._uris_in(touched.after, touched.before).values()), None)
         asset_type = None if key is None else self._type_of(key, document)
         if touched.is_index:
             asset_type = next(iter({*texts_in(touched.before)}.symmetric_difference(texts_in(touched.after))), None)
