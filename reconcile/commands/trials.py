@@ -176,10 +176,11 @@ def losers(asset_map: AssetMap, path: str, reading: Reading | None) -> tuple[Los
     """Returns the other rules that match, in the order of the map."""
     if reading is None:
         return ()
-    rules = asset_map.rules
-    chosen = rules.index(reading.rule)
-    matching = [rule for rule in rules if rule is not reading.rule and rule.guess(path) is not None]
-    later, nobody = "comes later in the rules", "finds no known character in the path, which the chosen rule does"
-    return tuple(
-        Loser(rule.type, rule.path.source, later if rules.index(rule) > chosen else nobody) for rule in matching
-    )
+    found: list[Loser] = []
+    why = "finds no known character in the path, which the chosen rule does"
+    for rule in asset_map.rules:
+        if rule is reading.rule:
+            why = "comes later in the rules"
+        elif rule.guess(path) is not None:
+            found.append(Loser(rule.type, rule.path.source, why))
+    return tuple(found)

@@ -167,38 +167,33 @@ class _Counting:
 
     def hear(self, event: Event) -> None:
         with self._lock:
-            if isinstance(event, Advanced):  # the most frequent event: one for each asset
-                self._advance(event, self._clock())
-            else:
-                self._take(event, self._clock())
-
-    def _take(
-        self, event: PhaseStarted | Moving | PhaseDone | Waiting | Unanswered | ChangeDone | Warned, now: float
-    ) -> None:
-        match event:
-            case PhaseStarted():
-                tally = self._tallies[event.phase] = PhaseProgress(event, now)
-                self._teller.phase(STARTED, tally, (), now)
-            case Moving():
-                self._transfers[event.key] = Transfer(event.key, event.size, now)
-            case PhaseDone():
-                if event.phase in self._tallies:
-                    self._teller.phase(DONE, self._tallies.pop(event.phase), (), now)
-            case Waiting(count, seconds):
-                again = f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
-                new = f"{words.many(count, 'file')} {'is' if count == 1 else 'are'} new"
-                sentence = f"{new}: looking again in {again}, to see whether they are still being written"
-                self._teller.say("waiting", sentence, count=count, seconds=round(seconds, 3))
-            case Unanswered(store, seconds):
-                sentence = f"waiting for {store} ({words.took(seconds)})"
-                self._teller.say("unanswered", sentence, store=store, seconds=round(seconds, 3))
-            case ChangeDone():
-                self._transfers.pop(event.outcome.key or "", None)
-                self._teller.change(event.outcome)
-            case Warned(message):
-                self._teller.say("warning", f"warning: {message}", message=message)
-            case _:
-                assert_never(event)
+            now = self._clock()
+            match event:
+                case Advanced():  # the most frequent event: one for each asset
+                    self._advance(event, now)
+                case PhaseStarted():
+                    tally = self._tallies[event.phase] = PhaseProgress(event, now)
+                    self._teller.phase(STARTED, tally, (), now)
+                case Moving():
+                    self._transfers[event.key] = Transfer(event.key, event.size, now)
+                case PhaseDone():
+                    if event.phase in self._tallies:
+                        self._teller.phase(DONE, self._tallies.pop(event.phase), (), now)
+                case Waiting(count, seconds):
+                    again = f"{seconds:.1f} s" if seconds < 60 else format_duration(seconds)
+                    new = f"{words.many(count, 'file')} {'is' if count == 1 else 'are'} new"
+                    sentence = f"{new}: looking again in {again}, to see whether they are still being written"
+                    self._teller.say("waiting", sentence, count=count, seconds=round(seconds, 3))
+                case Unanswered(store, seconds):
+                    sentence = f"waiting for {store} ({words.took(seconds)})"
+                    self._teller.say("unanswered", sentence, store=store, seconds=round(seconds, 3))
+                case ChangeDone():
+                    self._transfers.pop(event.outcome.key or "", None)
+                    self._teller.change(event.outcome)
+                case Warned(message):
+                    self._teller.say("warning", f"warning: {message}", message=message)
+                case _:
+                    assert_never(event)
 
     def _advance(self, event: Advanced, now: float) -> None:
         tally = self._tallies.get(event.phase)

@@ -66,14 +66,7 @@ LOOKS: dict[type[Struct], ChangeLook] = {
 }
 """Every kind of change, in the order of the legend."""
 
-OUTCOMES = {
-    OutcomeKind.APPLIED: "applied",
-    OutcomeKind.ALREADY: "already done",
-    OutcomeKind.STALE: "stale",
-    OutcomeKind.FAILED: "failed",
-    OutcomeKind.BLOCKED: "blocked",
-    OutcomeKind.NOT_STARTED: "not started",
-}
+OUTCOMES = {kind: kind.value.replace("_", " ") for kind in OutcomeKind} | {OutcomeKind.ALREADY: "already done"}
 
 STATUSES = {
     Status.SUCCESS: "Done",
