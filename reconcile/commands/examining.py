@@ -40,26 +40,17 @@ Complaint: TypeAlias = Callable[[Reference], Finding]
 """Makes the finding about a reference in a record."""
 
 
-class Examined(msgspec.Struct, frozen=True):
-    """The result for one key. It applies to each reference to the key."""
+class Examined(msgspec.Struct):
+    """The result for one key, which applies to each reference to the key. ``size`` and ``crc32c`` are those of what a
+    reader of its URL gets, None if unknown."""
 
     found: RemoteObject | None
-    checked: tuple[ProofMethod, ...] = ()
+    complaints: list[Complaint] = []
+    checked: list[ProofMethod] = []
     against: Against | None = None
-    complaints: tuple[Complaint, ...] = ()
-
-
-class _Look:
-    """One object while it is examined. ``size`` and ``crc32c`` are those of what a reader of its URL gets, None if
-    unknown."""
-
-    def __init__(self, found: RemoteObject) -> None:
-        self.found = found
-        self.size = None if found.encoding else found.size
-        self.crc32c = None if found.encoding else found.crc32c
-        self.unpacked_on_the_way = False
-        self.checked = [ProofMethod.METADATA]
-        self.complaints: list[Complaint] = []
+    size: int | None = None
+    crc32c: str | None = None
+    unpacked_on_the_way: bool = False
 
 
 class Examiner:
@@ -77,24 +68,26 @@ class Examiner:
     def examine(self, found: RemoteObject, file: LocalFile | None, agreed: Agreed | None) -> Examined:
         """Examines an object, whose intended content is that of the local file, or else the last agreed one. Raises
         NotThere if it was replaced meanwhile, and StoreError."""
+        look = Examined(found, checked=[ProofMethod.METADATA])
         if not found.size:
-            return Examined(found, (ProofMethod.METADATA,), None, (says(NAMED_EMPTY),))
-        look = _Look(found)
+            look.complaints.append(says(NAMED_EMPTY))
+            return look
+        if not found.encoding:
+            look.size, look.crc32c = found.size, found.crc32c
         if self._mode.urls:
-            self._look_through_url(look)
+            self._look_through_url(look, found)
         elif self._mode.deep:
             encoded = bool(found.encoding)
             body = self._project.objects.read(found.key, generation=found.generation, encoded=encoded)
-            self._hash(look, body, found.encoding)
-        against, wrong = _held_against(look, file, agreed)
-        if found.encoding and against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
-            with self._lock:
-                self.unpacked.append(Agreed(found.key, look.size, look.crc32c, found.generation))
-        return Examined(found, tuple(look.checked), against, (*look.complaints, *wrong))
+            self._hash(look, found, body, found.encoding)
+        look.against, wrong = _held_against(look, found, file, agreed)
+        if found.encoding and look.against is Against.LOCAL and look.size is not None and look.crc32c and not wrong:
+            self.unpacked.append(Agreed(found.key, look.size, look.crc32c, found.generation))
+        look.complaints += wrong
+        return look
 
-    def _hash(self, look: _Look, body: Iterable[bytes], encoding: str) -> None:
+    def _hash(self, look: Examined, found: RemoteObject, body: Iterable[bytes], encoding: str) -> None:
         """Hashes the bytes as they arrive. Compares them with the checksum of the object unless they came unpacked."""
-        found = look.found
         most = found.size if encoding == found.encoding else most_unpacked(found.size)
         measured = measure(self._told(body, most), found.size, encoding)
         stored, content = measured.stored, measured.content
@@ -124,8 +117,7 @@ class Examiner:
             if most < 0:
                 return
 
-    def _look_through_url(self, look: _Look) -> None:
-        found = look.found
+    def _look_through_url(self, look: Examined, found: RemoteObject) -> None:
         url = self._project.signer.sign(found.key, expires=URL_LIVES)
         limit = None if self._mode.deep else FIRST_BYTES
         with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
@@ -139,7 +131,7 @@ class Examiner:
                     says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right)
                 )
             if self._mode.deep:
-                self._hash(look, served.body, served.encoding)
+                self._hash(look, found, served.body, served.encoding)
                 return
             count, as_stored = 0, served.encoding == found.encoding
             for chunk in served.body:
@@ -153,10 +145,9 @@ class Examiner:
 
 
 def _held_against(
-    look: _Look, file: LocalFile | None, agreed: Agreed | None
+    look: Examined, found: RemoteObject, file: LocalFile | None, agreed: Agreed | None
 ) -> tuple[Against | None, tuple[Complaint, ...]]:
     """Returns what the object was compared with, if anything, and what is wrong with it."""
-    found = look.found
     if found.encoding and look.size is None and look.complaints:
         return None, ()  # it was read but could not be unpacked
     aside: tuple[Complaint, ...] = ()
@@ -184,7 +175,12 @@ def _held_against(
         return None, (*aside, says(NAMED_ENCODED, why=why))
     else:
         return Against.OBJECT, aside
-    match _compared(content.size, content.crc32c, look, agreed):
+    # An encoded object that was not unpacked is compared with what is remembered, others with what a reader gets.
+    if look.size is None:
+        same = compare_object(content.size, content.crc32c, found, agreed)
+    else:
+        same = compare(content.size, content.crc32c, look.size, look.crc32c)
+    match same:
         case Comparison.SAME:
             return against, aside
         case Comparison.DIFFERENT:
@@ -192,14 +188,6 @@ def _held_against(
         case Comparison.UNKNOWN:
             why = "its content is not known until it is unpacked"
             return None, (*aside, says(NAMED_ENCODED, why=why) if found.encoding else says(WITHOUT_CHECKSUM))
-
-
-def _compared(size: int, crc32c: str | None, look: _Look, agreed: Agreed | None) -> Comparison:
-    """Compares a content with what a reader gets; for an encoded object that was not unpacked, with what is
-    remembered."""
-    if look.size is None:
-        return compare_object(size, crc32c, look.found, agreed)
-    return compare(size, crc32c, look.size, look.crc32c)
 
 
 def says(what: Code | Form, **values: str) -> Complaint:
