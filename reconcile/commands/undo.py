@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -94,7 +94,7 @@ def find_undoable(journal: Journals, name: str, scope: Scope) -> JournaledRun:
 
 
 def _wrote(past: JournaledRun, scope: Scope) -> bool:
-    return any(scope.takes_character(document) for _, document, _ in past.touched())
+    return any(scope.takes_character(document) for _, document in past.written())
 
 
 def describe(past: JournaledRun) -> str:
@@ -124,10 +124,7 @@ class _UndoSurvey:
         self._object: Callable[[str], RemoteObject | None] = cache(project.objects.get)
 
     def run(self) -> Undoing:
-        written: dict[tuple[World, str], list[Touched]] = defaultdict(list)
-        for world, document, touched in self._past.touched():
-            if self._scope.takes_character(document):
-                written[world, document].append(touched)
+        written = {place: each for place, each in self._past.written().items() if self._scope.takes_character(place[1])}
         present = fields_of(self._project, written)
         for (world, document), all_touched in written.items():
             fields = present.get((world, document))

@@ -143,19 +143,18 @@ class JournaledRun(msgspec.Struct, frozen=True):
     end: RunEnded | None
     unread: int = 0
 
-    def touched(self) -> list[tuple[World, str, Touched]]:
-        """Returns every field that the run wrote, or may have written, as (world, document, fields), in the order of
-        writing.
+    def written(self) -> dict[tuple[World, str], list[Touched]]:
+        """Returns every field that the run wrote, or may have written, by (world, document), in the order of writing.
 
         The last attempt counts. A change whose outcome says that it was left alone wrote nothing.
         """
         left_alone = {each.outcome.id for each in self.outcomes if each.outcome.outcome in _LEFT_ALONE}
-        found: dict[tuple[World, str, str], Touched] = {}
+        found: dict[tuple[World, str], dict[str, Touched]] = {}
         for line in self.fields:
             for touched in line.touched:
                 if touched.id not in left_alone:
-                    found[line.world, line.document, touched.id] = touched
-        return [(world, document, touched) for (world, document, _), touched in found.items()]
+                    found.setdefault((line.world, line.document), {})[touched.id] = touched
+        return {place: list(fields.values()) for place, fields in found.items()}
 
 
 _LEFT_ALONE = (OutcomeKind.STALE, OutcomeKind.BLOCKED, OutcomeKind.NOT_STARTED)

@@ -405,7 +405,7 @@ def test_a_journal_that_is_full_in_the_middle_stops_the_run_and_the_next_one_con
     world = studio()
     world.journal.room = room
     report = world.apply(concurrency=1)
-    known = {touched.id for past in world.journal.runs() for _, _, touched in past.touched()}
+    known = {touched.id for past in world.journal.runs() for each in past.written().values() for touched in each}
     written = {each.id for each in report.outcomes if each.kind == "set_field" and each.outcome is OutcomeKind.APPLIED}
     assert written <= known
     world.journal.room = None
