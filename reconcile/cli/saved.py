@@ -19,7 +19,7 @@ from reconcile.cli.options import Full, NoPager, Sharded
 from reconcile.cli.session import Session, labels_of
 from reconcile.commands import sharing
 from reconcile.commands.scanning import this_machine
-from reconcile.core.changes import is_object
+from reconcile.core.changes import ObjectChange
 from reconcile.core.errors import ConfigError, ExitCode, ReconcileError, UsageError
 from reconcile.core.plan import LimitCounts, Plan
 from reconcile.core.plandir import Machine, PlanDir, ShardPhase
@@ -153,7 +153,7 @@ def _homes(project: OpenProject, plan: Plan) -> tuple[list[Machine], dict[str, s
     id."""
     if not isinstance(project.files, ScannedFiles):
         return [], {}
-    asset_map, changes = project.asset_map, [each for each in plan.actions if is_object(each)]
+    asset_map, changes = project.asset_map, [each for each in plan.actions if isinstance(each, ObjectChange)]
     paths = {change.id: asset_map.path_of(change.key, change.asset_type) for change in changes}
     machines = project.files.machines({path for path in paths.values() if path is not None})
     homes = {name: machines[path] for name, path in paths.items() if path in machines}

@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
-
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
 
 from reconcile.core.way import Way
 
@@ -226,26 +223,18 @@ class RewriteLocalDb(_OfField, frozen=True, kw_only=True, tag_field="kind", tag=
 
 
 ContentChange: TypeAlias = Upload | Replace | Copy
+"""The changes that write the content of an object."""
 ObjectChange: TypeAlias = ContentChange | SetMetadata
+"""The changes to an object in the bucket; all others are to a record."""
 FieldChange: TypeAlias = SetField | RewriteLocalDb
 Change: TypeAlias = Upload | Replace | Copy | SetMetadata | CreateRecord | SetField | RewriteLocalDb
 """In the order in which a plan makes them."""
 
 
-def is_object(change: Change) -> TypeIs[ObjectChange]:
-    """Whether the change is to an object in the bucket; all others are to a record."""
-    return isinstance(change, Upload | Replace | Copy | SetMetadata)
-
-
-def is_content(change: Change) -> TypeIs[ContentChange]:
-    """Whether the change writes the content of an object."""
-    return isinstance(change, Upload | Replace | Copy)
-
-
 def keys_about(change: Change) -> frozenset[str]:
     """Returns the keys that the change is about: its own, and those of the objects that it needs."""
-    own = () if change.key is None else (change.key,)
-    return frozenset(own) if is_object(change) else frozenset((*own, *(need.key for need in change.needs)))
+    needed = () if isinstance(change, ObjectChange) else (need.key for need in change.needs)
+    return frozenset(key for key in (change.key, *needed) if key is not None)
 
 
 def kind_of(change: Change) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import astuple
 
-from reconcile.core.changes import Change, Copy, CreateRecord, Replace, SetField, SetMetadata, Upload, is_content
+from reconcile.core.changes import Change, ContentChange, Copy, CreateRecord, Replace, SetField, SetMetadata, Upload
 from reconcile.core.time_left import RestEstimate
 
 CHUNK = 8 * 1024 * 1024
@@ -112,7 +112,7 @@ def of_changes(actions: Sequence[Change], *, bucket: bool = True, records: bool 
 
 
 def _of_objects(actions: Sequence[Change]) -> Usage:
-    written = {change.key for change in actions if is_content(change)}
+    written = {change.key for change in actions if isinstance(change, ContentChange)}
     class_a, class_b, free, moved = 0, 0, 0, 0
     for change in actions:
         match change:

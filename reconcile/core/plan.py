@@ -12,13 +12,12 @@ import msgspec
 from reconcile.core.changes import (
     Change,
     Code,
-    Copy,
     CreateRecord,
     Finding,
+    ObjectChange,
     Replace,
+    Upload,
     canonical,
-    is_content,
-    is_object,
     kind_of,
 )
 from reconcile.core.cost import Estimate, of_changes
@@ -187,7 +186,7 @@ def _summary(plan: Plan) -> Summary:
     """Counts changes by kind and findings by severity."""
     kinds = Counter(map(kind_of, plan.actions))
     severities = Counter("waived" if finding.is_waived else finding.severity.value for finding in plan.findings)
-    moved = sum(action.size for action in plan.actions if is_content(action) and not isinstance(action, Copy))
+    moved = sum(action.size for action in plan.actions if isinstance(action, Upload | Replace))
     return Summary(**kinds, in_step=plan.summary.in_step, bytes=moved, findings=FindingCounts(**severities))
 
 
@@ -260,7 +259,7 @@ def check_limits(counts: LimitCounts, max_replace: ReplaceLimit, max_actions: in
 
 def _action_order(change: Change) -> tuple[Any, ...]:
     kind = _KIND_ORDER[type(change)]
-    if is_object(change):
+    if isinstance(change, ObjectChange):
         return (kind, change.key)
     if isinstance(change, CreateRecord):
         return (kind, change.document)

@@ -23,7 +23,7 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, canonical, is_object
+from reconcile.core.changes import Change, Finding, ObjectChange, canonical
 from reconcile.core.cost import Used
 from reconcile.core.errors import UsageError
 from reconcile.core.headed import Head, HeadedFolder
@@ -49,7 +49,7 @@ class ShardPhase(Enum):
     @classmethod
     def of(cls, change: Change) -> ShardPhase:
         """Returns the phase in which this change is made."""
-        return cls.UPLOADS if is_object(change) else cls.RECORDS
+        return cls.UPLOADS if isinstance(change, ObjectChange) else cls.RECORDS
 
 
 _NUMBERS = {ShardPhase.UPLOADS: 1, ShardPhase.RECORDS: 2}
@@ -254,7 +254,7 @@ def _started(run_id: str) -> float:
 
 
 def _number(change: Change, count: int) -> int:
-    return shard_of(change.key if is_object(change) else change.document, count)
+    return shard_of(change.key if isinstance(change, ObjectChange) else change.document, count)
 
 
 def _slots(machines: Sequence[str], count: int) -> Iterator[tuple[str, ShardPhase, str]]:

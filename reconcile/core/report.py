@@ -8,7 +8,7 @@ from enum import Enum
 
 import msgspec
 
-from reconcile.core.changes import Change, Finding, Severity, is_object, kind_of
+from reconcile.core.changes import Change, Finding, ObjectChange, Severity, kind_of
 from reconcile.core.cost import Used
 from reconcile.core.errors import ExitCode, ReconcileError, StoreError
 from reconcile.core.errors import kind_of as error_kind
@@ -76,7 +76,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
             id=change.id,
             kind=kind_of(change),
             key=change.key,
-            document=None if is_object(change) else change.document,
+            document=None if isinstance(change, ObjectChange) else change.document,
             outcome=outcome,
             error=remark if problem is None else problem.sentence,
             problem=problem,

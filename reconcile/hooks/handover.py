@@ -16,7 +16,7 @@ from reconcile.adapters.state.outbox import Outbox
 from reconcile.adapters.system import current
 from reconcile.config.environment import RULES, find_project
 from reconcile.config.settings import Settings, load
-from reconcile.core.changes import Change, Code, Finding, Replace, SetField, is_object, keys_about
+from reconcile.core.changes import Change, Code, Finding, ObjectChange, Replace, SetField, keys_about
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import ReconcileError, SourceError, StoreError, UsageError
 from reconcile.core.events import Listener
@@ -214,7 +214,7 @@ def _about(plan: Plan, keys: set[str]) -> Iterator[Change]:
     own = [change for change in plan.actions if not keys.isdisjoint(keys_about(change))]
     needed = {need.key for change in own if isinstance(change, SetField) for need in change.needs}
     yield from own
-    yield from (change for change in plan.actions if is_object(change) and change.key in needed)
+    yield from (change for change in plan.actions if isinstance(change, ObjectChange) and change.key in needed)
 
 
 # -- the result --

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import msgspec
 
-from reconcile.core.changes import Change, Copy, CreateRecord, SetMetadata, is_object
+from reconcile.core.changes import Change, Copy, CreateRecord, ObjectChange, SetMetadata
 from reconcile.core.errors import JournalError
 from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade, RunEnded, RunStarted, Touched
 from reconcile.core.plan import Plan
@@ -64,7 +64,7 @@ class Account:
     def ended(self, change: Change, outcome: Outcome, generation: int | None, *, copied: bool = False) -> None:
         """Notes the outcome of a change. ``copied`` if the object was copied from another one and nothing was sent."""
         ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
-        if is_object(change):
+        if isinstance(change, ObjectChange):
             ended = msgspec.structs.replace(
                 ended,
                 uri=change.uri,

@@ -15,7 +15,7 @@ import msgspec
 
 from reconcile.adapters.sorting import Sorter, Spill
 from reconcile.core.catalogue import Asset, AssetState, Lacking, Mark
-from reconcile.core.changes import Code, SetField, SetMetadata, is_object
+from reconcile.core.changes import Code, ObjectChange, SetField, SetMetadata
 from reconcile.core.events import Listener, Warned, silent
 from reconcile.core.names import BucketRoot
 from reconcile.core.plan import Scope
@@ -87,7 +87,7 @@ class Catalogue:
             case Stream.ANSWER | Stream.CLAIM:
                 of_records.add(row.key, row)
             case Stream.CHANGE if not (
-                is_object(row.value) or (isinstance(row.value, SetField) and row.value.is_index)
+                isinstance(row.value, ObjectChange) or (isinstance(row.value, SetField) and row.value.is_index)
             ):
                 for need in row.value.needs:
                     waiting.add(need.key, Row(Stream.MARK, need.key, Mark(need.key, AssetState.RECORD)))

@@ -24,7 +24,6 @@ from reconcile.core import report as reports
 from reconcile.core.changes import (
     Change,
     Code,
-    Copy,
     CreateRecord,
     FieldChange,
     Need,
@@ -34,9 +33,8 @@ from reconcile.core.changes import (
     SetField,
     SetMetadata,
     Severity,
+    Upload,
     document_id,
-    is_content,
-    is_object,
 )
 from reconcile.core.context import Replacing
 from reconcile.core.cost import Pace, Used
@@ -173,19 +171,16 @@ class _Run:
         self._listener = listener
         self._stop = stop
         self._outcomes: dict[str, Outcome] = {}
-        self._objects = WrittenObjects(project.agreed, [change for change in plan.actions if is_content(change)])
+        self._objects = WrittenObjects(project.agreed, plan.actions)
         self._creations = Creations(project, plan)
         self._breaker = Breaker()
 
     def report(self, run_id: str) -> Report:
         started, actions, looking = time.monotonic(), self._plan.actions, self._project.meter.take()
-        jobs: list[_Job] = [([each], partial(self._write_object, each)) for each in actions if is_object(each)]
-        self._phase(
-            Phase.UPLOADS,
-            jobs,
-            self._lanes,
-            sum(change.size for change in actions if is_content(change) and not isinstance(change, Copy)),
-        )
+        written = [change for change in actions if isinstance(change, ObjectChange)]
+        jobs: list[_Job] = [([change], partial(self._write_object, change)) for change in written]
+        size = sum(change.size for change in written if isinstance(change, Upload | Replace))
+        self._phase(Phase.UPLOADS, jobs, self._lanes, size)
         self._objects.remember()
         documents = _by_document(each for each in actions if isinstance(each, CreateRecord | SetField))
         jobs = [(changes, partial(self._write_record, changes)) for changes in documents.values()]
@@ -237,7 +232,7 @@ class _Run:
 
     def _note(self, change: Change, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
-        key = change.key if is_object(change) else None
+        key = change.key if isinstance(change, ObjectChange) else None
         arrived = None if key is None else self._objects.of(key)
         generation, copied = (None, False) if arrived is None else (arrived.generation, arrived.copied)
         self._account.ended(change, outcome, generation, copied=copied)
@@ -246,7 +241,7 @@ class _Run:
         self._listener(ChangeDone(outcome))
 
     def _failure(self, change: Change, error: ReconcileError) -> Outcome:
-        self._breaker.failed(error, change.key if is_object(change) else None)
+        self._breaker.failed(error, change.key if isinstance(change, ObjectChange) else None)
         stale = isinstance(error, PreconditionFailed | SourceChanged)
         return Outcome.of(change, OutcomeKind.STALE if stale else OutcomeKind.FAILED, Problem.of(error))
 

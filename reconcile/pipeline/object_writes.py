@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from reconcile.adapters.files import md5_of
-from reconcile.core.changes import ContentChange, Copy, SetMetadata
+from reconcile.core.changes import Change, ContentChange, Copy, SetMetadata
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.errors import AccessDenied, PreconditionFailed, Rejected, SourceChanged, Uncertain
 from reconcile.core.media import content_type
@@ -110,8 +110,8 @@ class WrittenObjects:
     is rendered again before the next run, that run reports a conflict and does not replace the object.
     """
 
-    def __init__(self, agreed: AgreedStates, expected: Iterable[ContentChange]) -> None:
-        self.expected = frozenset(change.key for change in expected)
+    def __init__(self, agreed: AgreedStates, actions: Iterable[Change]) -> None:
+        self.expected = frozenset(change.key for change in actions if isinstance(change, ContentChange))
         self.moved = 0
         """Bytes sent."""
         self._agreed = agreed

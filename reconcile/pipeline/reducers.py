@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from reconcile.core.catalogue import AssetState
-from reconcile.core.changes import Change, Code, Finding, SetField, is_object
+from reconcile.core.changes import Change, Code, Finding, ObjectChange, SetField
 from reconcile.core.context import Context
 from reconcile.core.digest import Comparison, compare_object
 from reconcile.core.findings import make
@@ -81,7 +81,7 @@ class KeyCounts:
                 self._open.append(value)
         elif row.stream is Stream.MARK:
             (self._unwanted if value.state is AssetState.ORPHAN else self._unsettled).add(value.key)
-        elif is_object(value):
+        elif isinstance(value, ObjectChange):
             self._to_do.add(value.key)
         elif not (
             isinstance(value, SetField) and value.is_index

@@ -13,6 +13,7 @@ from reconcile.core.changes import (
     Copy,
     CreateRecord,
     FieldChange,
+    ObjectChange,
     Reason,
     Replace,
     RewriteLocalDb,
@@ -20,7 +21,6 @@ from reconcile.core.changes import (
     SetMetadata,
     Upload,
     document_id,
-    is_object,
     texts_in,
 )
 from reconcile.views import words
@@ -63,7 +63,7 @@ def lines(actions: Iterable[Change], labels: Labels, glyphs: Glyphs, *, full: bo
     for action in actions:
         if isinstance(action, CreateRecord):
             place = (len(order) + 1, action.document)
-        elif not is_object(action) and action.is_index:
+        elif not isinstance(action, ObjectChange) and action.is_index:
             place = (len(order) + 2, action.document)
         else:
             place = (order.get(action.asset_type or "", len(order)), action.key)
@@ -80,7 +80,7 @@ def _line(changes: Sequence[Change], labels: Labels, glyphs: Glyphs, *, full: bo
     fields = [change for change in changes if isinstance(change, SetField | RewriteLocalDb)]
     if fields and fields[0].is_index:
         return _of_index(fields, glyphs, full=full)
-    sizes = [details(change)[1] for change in changes if is_object(change)]
+    sizes = [details(change)[1] for change in changes if isinstance(change, ObjectChange)]
     reasons = [words.REASONS[change.reason] for change in changes if change.reason in _TOLD]
     return Line(
         kinds=tuple(dict.fromkeys(map(type, changes))),

@@ -15,14 +15,14 @@ from reconcile.commands.report import CharacterState, CharId, Details
 from reconcile.commands.status import Cell, Overview
 from reconcile.core.changes import (
     Change,
+    ContentChange,
     CreateRecord,
     Finding,
+    ObjectChange,
     RewriteLocalDb,
     SetField,
     Severity,
     document_id,
-    is_content,
-    is_object,
 )
 from reconcile.core.media import content_type
 from reconcile.core.plan import Plan
@@ -143,7 +143,7 @@ class _Writer:
     def _changes(self, changes: Sequence[Change]) -> list[list[Any]]:
         """Returns the changes of one character. If a field gets the URI of a file that the same character uploads, its
         key is the number of that change."""
-        numbers = {change.key: number for number, change in enumerate(changes) if is_object(change)}
+        numbers = {change.key: number for number, change in enumerate(changes) if isinstance(change, ObjectChange)}
         return [self._change(change, numbers) for change in changes]
 
     def _change(self, change: Change, numbers: Mapping[str, int]) -> list[Any]:
@@ -158,7 +158,7 @@ class _Writer:
             rest = [self._place(change, where), self._was_now(change), self._say(key) if isinstance(key, str) else key]
         else:
             values = [(_VALUE_NUMBERS.get(name, visible(name)), text) for name, text in pairs]
-            picture = self.pictures.get(change.key) if is_content(change) else None
+            picture = self.pictures.get(change.key) if isinstance(change, ContentChange) else None
             rest = [self._say(where), self._first(values), "", size, picture]
         while rest[-1] in ("", [], None):
             rest.pop()

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reconcile.core.changes import Change, Copy, SetField, is_content
+from reconcile.core.changes import Change, Replace, SetField, Upload
 from reconcile.views import words
 from reconcile.views.terminal import Piece, Terminal
 
@@ -34,7 +34,7 @@ class Work(msgspec.Struct):
         if isinstance(change, SetField) and change.is_index:
             name = "index"
         setattr(self, name, getattr(self, name) + 1)
-        if is_content(change) and not isinstance(change, Copy):
+        if isinstance(change, Upload | Replace):
             self.bytes += change.size
 
     @property

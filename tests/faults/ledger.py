@@ -14,17 +14,17 @@ import msgspec
 
 from reconcile.core.changes import (
     Change,
+    ContentChange,
     Copy,
     CreateRecord,
     FieldChange,
     Need,
+    ObjectChange,
     Reason,
     Replace,
     RewriteLocalDb,
     SetField,
     SetMetadata,
-    is_content,
-    is_object,
 )
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Report
@@ -59,7 +59,7 @@ class Applied:
         self.made: set[str] = set()
         self.since = {each: len(versions) - 1 for each, versions in ledger.versions.items()}
         self.typed_since = {each: len(types) - 1 for each, types in ledger.types.items()}
-        self.objects = {change.key: change for change in plan.actions if is_object(change)}
+        self.objects = {change.key: change for change in plan.actions if isinstance(change, ObjectChange)}
 
     def sees(self, found: RemoteObject) -> None:
         """The run was told that this object is there."""
@@ -158,7 +158,7 @@ class Ledger:
         now = self.objects[key]
         _hold(change is not None, f"an object was written that the plan does not name: {key}")
         assert change is not None
-        assert is_content(change)
+        assert isinstance(change, ContentChange)
         _hold((before.generation if before else 0) == change.if_generation_match, f"bytes were lost: {key}")
         _hold(before is None or isinstance(change, Replace), f"an upload replaced an object: {key}")
         _hold(now.crc32c == change.crc32c, f"other bytes arrived than were planned: {key}")
@@ -277,10 +277,10 @@ class Ledger:
             done = kind in (OutcomeKind.APPLIED, OutcomeKind.ALREADY)
             what = "index" if getattr(change, "reason", None) is Reason.INDEX else outcome.kind
             self.done[what] += kind is OutcomeKind.APPLIED
-            if is_content(change):
+            if isinstance(change, ContentChange):
                 _hold(not done or run.has_seen(change.key, change.crc32c), f"{kind.value}, but not there: {change.key}")
                 continue
-            if is_object(change):
+            if isinstance(change, ObjectChange):
                 made = change.id in run.made
                 _hold(kind is not OutcomeKind.APPLIED or made, f"said to be applied, but not: {change}")
                 was = self.types[change.key][max(0, run.typed_since.get(change.key, 0)) :]

@@ -16,7 +16,7 @@ from reconcile.adapters.shared_folder import DiskFolder
 from reconcile.cli.saved import Saved
 from reconcile.commands import sharing
 from reconcile.core import plandir
-from reconcile.core.changes import Change, is_object
+from reconcile.core.changes import Change, ObjectChange
 from reconcile.core.cost import Estimate, Usage, Used
 from reconcile.core.errors import ExitCode, Refused, UsageError
 from reconcile.core.headed import dump_head
@@ -99,7 +99,7 @@ def test_every_change_is_in_one_shard_and_all_changes_of_a_record_are_in_one(fol
     where: dict[str, set[int]] = {}
     for number, part in enumerate(parts):
         for change in part:
-            if not is_object(change):
+            if not isinstance(change, ObjectChange):
                 where.setdefault(change.document, set()).add(number)
     assert all(len(numbers) == 1 for numbers in where.values())
 
@@ -108,8 +108,8 @@ def test_a_phase_holds_the_objects_or_the_records(folder: DiskFolder) -> None:
     head = sharing.open_plan(folder)
     uploads = sharing.part(folder, head, 0, [ShardPhase.UPLOADS]).actions
     records = sharing.part(folder, head, 0, [ShardPhase.RECORDS]).actions
-    assert all(map(is_object, uploads))
-    assert not any(map(is_object, records))
+    assert all(isinstance(each, ObjectChange) for each in uploads)
+    assert not any(isinstance(each, ObjectChange) for each in records)
     assert (*uploads, *records) == sharing.part(folder, head, 0, ShardPhase).actions
 
 
@@ -414,7 +414,7 @@ def test_seeded_worlds_shard_as_drawn_ones_do() -> None:
 def test_the_uploads_of_several_machines_are_in_shards_of_their_own() -> None:
     made = many()
     machines = (Machine("a", "/srv/a"), Machine("b", "/srv/b"))
-    homes = {each.id: "b" for each in made.actions if is_object(each) and each.key.startswith("dances/")}
+    homes = {each.id: "b" for each in made.actions if isinstance(each, ObjectChange) and each.key.startswith("dances/")}
     head, files = plandir.split(made, 2, machines, homes)
     ours = [change for shard in head.of(ShardPhase.UPLOADS, None, machines[1]) for change in _read(head, shard, files)]
     assert {each.id for each in ours} == set(homes)

@@ -16,16 +16,16 @@ from reconcile.core.catalogue import AssetState
 from reconcile.core.changes import (
     Change,
     Code,
+    ContentChange,
     Copy,
     CreateRecord,
+    ObjectChange,
     Reason,
     Replace,
     RewriteLocalDb,
     SetField,
     SetMetadata,
     Upload,
-    is_content,
-    is_object,
     keys_about,
     texts_in,
 )
@@ -90,8 +90,8 @@ def test_a_scoped_plan_is_the_part_of_the_whole_plan_that_is_about_the_character
             named = [action for id_, action in part.items() if id_ not in mine]
 
             assert mine <= part.keys() <= whole.keys()
-            assert all(part[id_] == whole[id_] for id_ in mine if not is_content(whole[id_]))
-            assert all(is_object(action) for action in named), "what its record needs or names"
+            assert all(part[id_] == whole[id_] for id_ in mine if not isinstance(whole[id_], ContentChange))
+            assert all(isinstance(action, ObjectChange) for action in named), "what its record needs or names"
 
 
 @sparingly(40)
@@ -214,7 +214,7 @@ def test_a_plan_never_names_an_object_that_will_not_be_there(spec: Spec) -> None
     with spec.build() as world:
         plan = world.plan()
         there = {world.uri(key) for key in world.objects.all()}
-        there |= {action.uri for action in plan.actions if is_content(action)}
+        there |= {action.uri for action in plan.actions if isinstance(action, ContentChange)}
         for action in plan.actions:
             assert set(_new_uris(action, world)) <= there
 
@@ -227,7 +227,7 @@ def test_after_apply_every_uri_that_was_written_leads_to_the_bytes_that_are_mean
         world.apply(plan)
         live = world.objects.all()
         for action in plan.actions:
-            needs = () if is_object(action) else action.needs
+            needs = () if isinstance(action, ObjectChange) else action.needs
             assert all(live[need.key].crc32c == need.crc32c for need in needs)
             assert set(_new_uris(action, world)) <= {world.uri(key) for key in live}
         told = {finding.subject for finding in world.plan().findings}
