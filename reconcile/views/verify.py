@@ -11,7 +11,6 @@ from reconcile.views.findings import show_findings
 from reconcile.views.plan import at, show_scope
 from reconcile.views.terminal import Terminal
 
-_STYLE = {ExitCode.OK: "bold green", ExitCode.DIFFERENCES: "bold red", ExitCode.FAILED: "bold red"}
 _SHOWN = 3
 
 
@@ -25,7 +24,7 @@ def show_verification(terminal: Terminal, found: Verification, *, verbose: bool 
     show_scope(terminal, found.scope)
     show_findings(terminal, found.problems, verbose=verbose)
     terminal.line()
-    terminal.prose(verdict(found), style=_STYLE[found.exit_code])
+    terminal.prose(verdict(found), style="bold green" if found.exit_code is ExitCode.OK else "bold red")
     for path in found.certificates if verbose else found.certificates[:_SHOWN]:
         terminal.line(("Certificate  ", "dim"), path)
     if not verbose and len(found.certificates) > _SHOWN:
