@@ -18,7 +18,7 @@ from reconcile.adapters.workers import Breaker, results
 from reconcile.commands.measuring import Sum, content_from, measure
 from reconcile.core import report as reports
 from reconcile.core.changes import Code
-from reconcile.core.clashes import in_turn
+from reconcile.core.clashes import Places
 from reconcile.core.cost import Used
 from reconcile.core.encoding import BadEncoding
 from reconcile.core.errors import NotThere, Refused, Rejected, SourceChanged, SourceError, StoreError
@@ -79,7 +79,8 @@ class _RestoreRun:
         outcomes: dict[str, Outcome] = {}
         if actions:
             self._listener(PhaseStarted(Phase.RESTORING, len(actions), sum(action.size for action in actions)))
-            turns = list(zip(actions, in_turn((action.path for action in actions), fold), strict=True))
+            places = Places(fold)
+            turns = [(action, places.take(action.path) is None) for action in actions]
             for is_first in (True, False):
                 jobs = [partial(self._restore, action) for action, takes_place in turns if takes_place is is_first]
                 at_once: int | Lanes = self._lanes if is_first else 1

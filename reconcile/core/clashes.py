@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 
 class Places:
@@ -25,9 +25,3 @@ class Places:
             for folder in folders:
                 self._folders.setdefault(folder, path)
         return rival
-
-
-def in_turn(paths: Iterable[str], form: Callable[[str], str]) -> list[bool]:
-    """Returns for each path whether no earlier one could block it."""
-    places = Places(form)
-    return [places.take(path) is None for path in paths]
