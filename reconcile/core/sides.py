@@ -45,17 +45,14 @@ def ways_out(path: str) -> tuple[tuple[str, str], ...]:
     return tuple((wanted, command.format(quoted=quoted(path))) for wanted, command in ways)
 
 
-def local_side(file: LocalFile) -> str:
-    return _side(file.size, modified(file), content_type(file.path))
+def local_side(file: LocalFile) -> tuple[int, str, str]:
+    """Returns the bytes of a local file, when it was last written, and the content type of its name."""
+    return file.size, modified(file), content_type(file.path)
 
 
-def remote_side(found: RemoteObject) -> str:
-    return _side(found.size, updated(found), found.content_type or "no content type")
-
-
-def updated(found: RemoteObject) -> str:
-    """Returns when an object was last written (RFC 3339), to the second."""
-    return _FRACTION.sub("", found.updated)
+def remote_side(found: RemoteObject) -> tuple[int, str, str]:
+    """Returns the bytes of an object, when it was last written (RFC 3339, to the second), and its content type."""
+    return found.size, _FRACTION.sub("", found.updated), found.content_type or "no content type"
 
 
 def modified(file: LocalFile) -> str:
@@ -66,5 +63,6 @@ def modified(file: LocalFile) -> str:
         return ""
 
 
-def _side(size: int, when: str, kind: str) -> str:
+def side_text(size: int, when: str, kind: str) -> str:
+    """Returns one side in words."""
     return ", ".join(filter(None, (f"{size:,} bytes", when, kind)))

@@ -24,10 +24,9 @@ from reconcile.core.changes import (
     Severity,
     document_id,
 )
-from reconcile.core.media import content_type
 from reconcile.core.plan import Plan
 from reconcile.core.rows import LocalFile, RemoteObject
-from reconcile.core.sides import modified, quoted, updated, ways_out
+from reconcile.core.sides import local_side, quoted, remote_side, ways_out
 from reconcile.views import words
 from reconcile.views.changes import Labels, details, label, texts
 from reconcile.views.findings import by_code
@@ -230,8 +229,7 @@ class _Writer:
 
     def _conflict(self, file: LocalFile, found: RemoteObject) -> list[Any]:
         """Returns the two sides of a conflict, then what a person may want, each with its command."""
-        ours = _side(file.size, modified(file), content_type(file.path))
-        theirs = _side(found.size, updated(found), found.content_type or "no content type")
+        ours, theirs = _side(*local_side(file)), _side(*remote_side(found))
         return [
             [
                 ["Here", *ours, self.pictures.get(found.key, -1)],

@@ -30,7 +30,7 @@ from reconcile.core.rows import (
     World,
 )
 from reconcile.core.rules import AssetRule, Reading
-from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side
+from reconcile.core.sides import BOTH_SIDES, local_side, quoted, remote_side, side_text
 from reconcile.core.stages.listing import listed
 
 KeyOutput: TypeAlias = (
@@ -253,7 +253,7 @@ class JudgedKey:
         local, remote, why = self.row.local, self.row.remote, self.decision.why
         if code is not Code.CONTENT_CONFLICT or local is None or remote is None:
             return make(code, subject, owner, why=why)
-        ours, theirs = local_side(local), remote_side(remote)
+        ours, theirs = side_text(*local_side(local)), side_text(*remote_side(remote))
         return make(BOTH_SIDES, subject, owner, why=why, ours=ours, theirs=theirs, quoted=quoted(subject))
 
     def _is_respelt(self) -> bool:
