@@ -14,7 +14,7 @@ import pytest
 from reconcile.core.leftovers import leftover
 from reconcile.core.restoration import name_beside
 from reconcile.core.rows import LocalFile
-from reconcile.core.sides import local_side, quoted
+from reconcile.core.sides import local_side, quoted, side_text
 from tests.kit.small_project import open_objects, put, write
 
 SPACED = "remixes/ai_hoshino_x/result/[kpop]_x y.mp4"
@@ -127,7 +127,7 @@ def test_a_word_is_quoted_for_a_shell(word: str) -> None:
 
 
 def test_a_time_that_no_calendar_has_is_left_out() -> None:
-    assert local_side(LocalFile("a.png", 1, 10**30)) == "1 bytes, image/png"
+    assert side_text(*local_side(LocalFile("a.png", 1, 10**30))) == "1 bytes, image/png"
 
 
 # -- the scope --
