@@ -324,7 +324,7 @@ class Watcher:
         elif report.status is Status.INTERRUPTED:
             self._teller.applied(report, f"stopped after {many(report.counts.applied, 'change')}")
         else:
-            self._conclude_badly(batch, plan, report)
+            self._conclude_badly(batch, report)
         if sentence := news(before, self._open):
             self._teller.tell(EventKind.WARNING, sentence, code="findings", count=len(self._open))
         again = [each.subject for each in plan.findings if each.code in (Code.UNSETTLED_FILE, Code.INCOMPLETE_FILE)]
@@ -339,18 +339,15 @@ class Watcher:
         emptied = tuple(each for each in self._open if each.code is Code.ROOT_EMPTIED)
         return emptied or remaining(self._open, self._options.fail_on)
 
-    def _conclude_badly(self, batch: Batch, plan: Plan, report: Report) -> None:
+    def _conclude_badly(self, batch: Batch, report: Report) -> None:
         bad = [outcome for outcome in report.outcomes if not outcome.is_done]
         good = report.counts.applied + report.counts.already
         if good:
             self._teller.applied(report, f"{many(good, 'change')} made, {len(bad)} not")
-        first = next((outcome for outcome in bad if outcome.error), None)
-        if first is not None:
-            message = f"{many(len(bad), 'change')} failed; the first: {first.key or first.id}: {first.error}"
-        elif not plan.complete:
+        if bad:
+            message = f"{many(len(bad), 'change')} failed; the first: {bad[0].key or bad[0].id}: {bad[0].error}"
+        else:  # the plan is not complete
             message = "a part of the local files could not be read; `reconcile plan` says which"
-        else:
-            message = f"{many(len(bad), 'change')} could not be made"
         # Since the plan could be made, the stores can be reached, and other changes may succeed meanwhile.
         about = frozenset(outcome.id for outcome in bad)
         self._fail(batch, message, "changes_failed", about=about)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from reconcile.commands.demo_media import png
 from reconcile.config.environment import RULES
 from reconcile.core.changes import Severity
 from reconcile.core.errors import LockHeld, StoreUnavailable
+from reconcile.core.rows import FileProblem, LocalFile
 from reconcile.core.watch_report import EventKind
 from reconcile.core.watching import Seen
 from reconcile.ports import DesiredObject
@@ -286,6 +287,29 @@ def test_one_change_that_fails_for_good_does_not_stop_the_others(day: Day) -> No
     health = read_health(day.folder)
     assert health is not None
     assert health.last_error == failed.message
+
+
+def test_what_could_not_be_read_is_told_beside_what_was_made(day: Day) -> None:
+    class Unread:
+        def __init__(self, files: Any) -> None:
+            self._files = files
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._files, name)
+
+        def walk(self, prefixes: Sequence[str] = ("",)) -> Iterator[LocalFile]:
+            yield from self._files.walk(prefixes)
+            yield LocalFile("remixes/rem/", 0, 0, problem=FileProblem.UNREADABLE, detail="no right")
+
+    def broken(project: OpenProject) -> None:
+        project.__dict__["files"] = Unread(project.files)
+
+    day.broken = broken
+    day.run(4)
+    assert [message for _, message in day.told(EventKind.APPLIED, EventKind.FAILED)] == [
+        "4 changes made, 0 not",
+        "a part of the local files could not be read; `reconcile plan` says which",
+    ]
 
 
 def test_a_second_watcher_is_refused(day: Day) -> None:
