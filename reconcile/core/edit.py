@@ -64,7 +64,8 @@ class Draft:
         """Adds to the record's index the types that are new, and removes those that are gone."""
         name = wanted.field
         held, before, after = self.fields.get(name), wanted.before or [], wanted.after or []
-        if held is not None and not (isinstance(held, list) and all(isinstance(each, str) for each in held)):
+        indexes = [before, after] if held is None else [before, after, held]
+        if not all(isinstance(index, list) and all(isinstance(each, str) for each in index) for index in indexes):
             return OutcomeKind.STALE
         more, less = set(after).difference(before), set(before).difference(after)
         new = sorted(more.union(held or ()).difference(less))

@@ -33,16 +33,15 @@ class _Reversal(Draft):
     def take_back(self, wanted: Touched) -> OutcomeKind:
         if wanted.is_index:
             return self.set_types(wanted)
-        if wanted.way:
-            return self._put(wanted, wanted.way)
-        return OutcomeKind.STALE if self.listed is None else self._revert(wanted, self.listed)
-
-    def _put(self, wanted: Touched, way: Way) -> OutcomeKind:
+        if not wanted.way:
+            return OutcomeKind.STALE if self.listed is None else self._revert(wanted, self.listed)
+        if not isinstance(wanted.before, str) or not isinstance(wanted.after, str):
+            return OutcomeKind.STALE  # a journal is a file, and may hold what no run writes
         trail = self._trails.get(wanted.id)
         if trail is not None:
             return self.put(trail, wanted)
         finder = Finder(self.fields, self.entries.key)
-        return OutcomeKind.ALREADY if finder.has_become(way, wanted.before, wanted.after) else OutcomeKind.STALE
+        return OutcomeKind.ALREADY if finder.has_become(wanted.way, wanted.before, wanted.after) else OutcomeKind.STALE
 
     def _revert(self, wanted: Touched, listed: list[Any]) -> OutcomeKind:
         alike = [at for at, title, _ in self.entries.maps(listed) if title == wanted.entry]

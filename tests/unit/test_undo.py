@@ -15,7 +15,7 @@ from reconcile.core.journal import Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
 from reconcile.core.revert import revert
-from reconcile.core.way import Entries
+from reconcile.core.way import Entries, Way
 from tests.kit.world import World, codes, kinds, outcomes, titled, windows
 
 EVERYTHING = Scope()
@@ -251,6 +251,19 @@ def test_a_journal_whose_line_names_two_places_for_an_index_changes_the_field_th
     )
 
     assert revert({"types": ["icon"]}, [line], Entries(("assets",), "title")).fields == {"types": []}
+
+
+@pytest.mark.parametrize(
+    ("at", "before", "after"),
+    [(("a", "b"), {"q": 1}, "z"), (("a", "b"), "z", [[]]), (("types",), [{}], ["icon"]), (("types",), ["icon"], 5)],
+)
+def test_a_journal_of_values_that_no_run_writes_changes_nothing(at: Way, before: Any, after: Any) -> None:
+    line = Touched(
+        id="x", entry=None, position=None, field=str(at[-1]), before=before, had=True, after=after, has=True, at=at
+    )
+    made = revert({"a": {"b": "z"}, "types": ["icon"]}, [line], Entries(("assets",), "title"))
+
+    assert (made.verdicts, made.fields) == ((OutcomeKind.STALE,), {})
 
 
 def test_only_the_characters_in_scope() -> None:
