@@ -241,11 +241,9 @@ class _Part:
 
     def _set_modified(self, modified_ns: int) -> None:
         fd = self._folder.open(self.name, _PART & ~os.O_CREAT)  # Windows flushes only files that are open for writing
-        try:
+        with io.FileIO(fd, "r+"):
             self._folder.set_modified(self.name, fd, modified_ns)
             os.fsync(fd)
-        finally:
-            os.close(fd)
 
     def drop(self) -> None:
         # If a virus scanner holds it for long, the next run removes it.
