@@ -36,8 +36,7 @@ def url(
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long the URLs are valid; at most 7d.")] = LIFETIME,
 ) -> ExitCode:
     lifetime = lifetime_of(expires, "--expires")
-    run = session.opened(makes_root=True)
-    with run as project, session.progress() as listener:
+    with session.opened(makes_root=True) as project, session.progress() as listener:
         made = links(project, subjects or (), lifetime, scope=scope_of(project, scope), listener=listener)
 
     def show(terminal: Terminal) -> None:

@@ -16,12 +16,10 @@ from reconcile.cli.saved import labels_here, saved_plan
 from reconcile.cli.session import Session, labels_of, scope_of
 from reconcile.cli.signals import finish
 from reconcile.commands.report import Details, details
-from reconcile.commands.status import Overview, overview, overview_of
+from reconcile.commands.status import overview, overview_of
 from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.names import escaped
-from reconcile.core.plan import Plan
 from reconcile.views import page
-from reconcile.views.changes import Labels
 from reconcile.views.plan import totals
 from reconcile.views.streams import write_bytes
 from reconcile.views.terminal import Terminal
@@ -49,33 +47,27 @@ def report(
     if out == STDOUT and session.json:
         raise UsageError("stdout can hold the page (--out -) or the document (--json)", hint="leave one of them out")
     kind, shown = _kind(out, form), escaped(as_text(str(out)))
+    more: Details | None = None
     if planfile is not None:
         if scope:
             raise UsageError(
                 "a saved plan has its own scope, so --char-id, --asset-type and --path do not go with it",
                 hint="leave them out, or leave out the plan",
             )
-        plan, labels = saved_plan(session, planfile), labels_here(session)
+        plan, labels, code = saved_plan(session, planfile), labels_here(session), ExitCode.OK
         if out != STDOUT:
             check_target(out, kind, session.project().settings)
-        # It does not hold the state of what it does not change.
-        _write(session, overview_of(plan, shown), plan, labels, None, out, kind)
-        return ExitCode.OK
-    with session.opened(sized=sized) as project:
-        if out != STDOUT:
-            check_target(out, kind, project.settings)
-        survey = session.survey(project, scope_of(project, scope), tallied=True)
-        seen = overview(survey, project.settings.asset_map, shown)
-        thumbnails = None if no_pictures else Thumbnails.of_this_machine()
-        more = details(project, survey, seen, thumbnails) if kind is PAGE else None
-    _write(session, seen, survey.plan, labels_of(project), more, out, kind)
-    return ExitCode.OK if survey.plan.complete else ExitCode.FAILED
-
-
-def _write(
-    session: Session, seen: Overview, plan: Plan, labels: Labels, more: Details | None, out: Path, kind: OutputKind
-) -> None:
-    """Makes the page, and writes it. Shows that, except if the page went to stdout."""
+        seen = overview_of(plan, shown)  # a plan does not hold the state of what it does not change
+    else:
+        with session.opened(sized=sized) as project:
+            if out != STDOUT:
+                check_target(out, kind, project.settings)
+            survey = session.survey(project, scope_of(project, scope), tallied=True)
+            plan, labels = survey.plan, labels_of(project)
+            seen = overview(survey, project.settings.asset_map, shown)
+            thumbnails = None if no_pictures else Thumbnails.of_this_machine()
+            more = details(project, survey, seen, thumbnails) if kind is PAGE else None
+        code = ExitCode.OK if plan.complete else ExitCode.FAILED
     text = page.html(seen, plan, labels, more) if kind is PAGE else page.markdown(seen, plan, labels)
 
     def show(terminal: Terminal) -> None:
@@ -88,6 +80,7 @@ def _write(
     else:
         write_whole(out, text.encode(), kind)
         session.result(seen, show)
+    return code
 
 
 def _kind(out: Path, form: str | None) -> OutputKind:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO, assert_never
 
 import msgspec
@@ -271,7 +273,7 @@ class _Bars(_Lines):
     def __init__(self, stream: TextIO, colour: Colour) -> None:
         from rich.live import Live
 
-        self._shown: dict[Phase, tuple[PhaseProgress | None, Sequence[Transfer], float]] = {}
+        self._shown: dict[Phase, Callable[[], Iterator[RenderableType]]] = {}
         self._console = console(stream, colour)
         self.live = Live(console=self._console, get_renderable=self._drawn, transient=True, refresh_per_second=8)
 
@@ -279,7 +281,8 @@ class _Bars(_Lines):
         if event == DONE:
             del self._shown[tally.phase]
         else:
-            self._shown[tally.phase] = (None if event == STARTED else tally, slowest, now)
+            known = None if event == STARTED else tally
+            self._shown[tally.phase] = partial(_bar, tally.phase, known, slowest, now)
 
     def say(self, _event: str, sentence: str, **_fields: Any) -> None:
         self._console.print(visible(sentence), soft_wrap=True)
@@ -287,12 +290,7 @@ class _Bars(_Lines):
     def _drawn(self) -> RenderableType:
         from rich.console import Group
 
-        drawn = [
-            part
-            for phase, (tally, slowest, now) in list(self._shown.items())
-            for part in _bar(phase, tally, slowest, now)
-        ]
-        return Group(*drawn)
+        return Group(*chain.from_iterable(bar() for bar in list(self._shown.values())))
 
 
 def _bar(
