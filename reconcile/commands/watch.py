@@ -24,7 +24,7 @@ import msgspec
 from reconcile.adapters.local.watching import FolderWatch
 from reconcile.adapters.meter import RequestListener
 from reconcile.adapters.room import no_room
-from reconcile.commands.watch_sources import Sources, digests, folder_of
+from reconcile.commands.watch_sources import Sources, folder_of
 from reconcile.commands.watch_teller import Heartbeat, Teller, WatchListener
 from reconcile.config.settings import Settings
 from reconcile.core.bandwidth import UNLIMITED, Timetable
@@ -219,7 +219,7 @@ class Watcher:
         if database:
             try:
                 with self._reopen().opened() as project:
-                    self._agenda.ask_for(self._sources.changed_characters(project), self._clock())
+                    self._agenda.ask_for(self._sources.read_database(project), self._clock())
             except ReconcileError:  # it is being written or is invalid; the next pass reports it
                 self._agenda.ask(Cause.LOCAL_DATABASE)
 
@@ -266,7 +266,7 @@ class Watcher:
             self._teller.tell(EventKind.PASS_STARTED, message, **about)
             warnings = [lock.warning] if lock.warning else []
             if not char_ids:
-                self._sources.database = digests(project)
+                self._sources.read_database(project)
             seen = self._survey(project, batch, scope, warnings)
             self._teller.warnings(warnings)
             self._known = self._known | seen.known_ids if char_ids else seen.known_ids

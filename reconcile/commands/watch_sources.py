@@ -17,8 +17,7 @@ from reconcile.project import OpenProject
 class Sources:
     """The three places in which something may change, and their state when they were last checked.
 
-    ``gone`` says whether the folder is missing. ``looks`` is what passes remember of new files. ``database`` has a
-    digest of the entry of each character in the local database, and is None before the first pass over everything.
+    ``gone`` says whether the folder is missing. ``looks`` is what passes remember of new files.
     """
 
     def __init__(
@@ -30,7 +29,8 @@ class Sources:
         self._stamps: dict[Path, Stamp | None] = {}
         self.folder = watched(settings)
         self.looks = _looks(settings, clock)
-        self.database: dict[str, int] | None = None
+        self._digests: dict[str, int] | None = None
+        """A digest of the entry of each character in the local database; None before the first pass over everything."""
         self.gone = False
 
     @property
@@ -58,21 +58,15 @@ class Sources:
         self._stamps = now
         return changed[0], changed[-1] and len(paths) > 1
 
-    def changed_characters(self, project: OpenProject) -> set[str]:
-        """Returns the characters whose entries in the local database have changed since it was last read. Raises what
-        reading it raises."""
-        before, self.database = self.database, digests(project)
-        if before is None:  # the first pass over everything is still to come
+    def read_database(self, project: OpenProject) -> set[str]:
+        """Reads the local database, if there is one. Returns the characters whose entries have changed since it was
+        last read, none the first time. Raises what reading it raises."""
+        documents = project.local_db.read() if project.local_db is not None else ()
+        before = self._digests
+        self._digests = {document.id: hash(canonical(document.fields)) for document in documents}
+        if before is None:  # the first pass over everything takes them all
             return set()
-        return {char_id for char_id, digest in self.database.items() if before.get(char_id) != digest}
-
-
-def digests(project: OpenProject) -> dict[str, int]:
-    """Returns a short digest of the entry of each character in the local database."""
-    database = project.local_db
-    if database is None:
-        return {}
-    return {document.id: hash(canonical(document.fields)) for document in database.read()}
+        return {char_id for char_id, digest in self._digests.items() if before.get(char_id) != digest}
 
 
 def folder_of(settings: Settings, poll: Poll) -> FolderWatch:
