@@ -7,7 +7,7 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -114,15 +114,14 @@ class Teller:
                 self.tell(EventKind.WARNING, message)
         self._warned = frozenset(messages)
 
-    def good(self, left: Collection[Finding]) -> None:
+    def good(self, left: Sequence[Finding]) -> None:
         """Reports that a pass went well and nothing is to be tried again. It does not count as good if findings are
         ``left``."""
         if self._trouble is not None:
             self._trouble = None
             self.tell(EventKind.RECOVERED, "it works again")
         if left:
-            first = next(iter(left))
-            self.pulse.beat(now=True, last_error=f"{first.subject}: {first.message}")
+            self.pulse.beat(now=True, last_error=f"{left[0].subject}: {left[0].message}")
         else:
             self.pulse.beat(now=True, last_error=None, last_good_pass=time_now())
 
