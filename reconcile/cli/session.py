@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -58,6 +57,12 @@ class Session:
         self.common = common
         self.verbose = common.verbose > 0
         self.json = common.json
+        self._logs_json = common.log_format == "json"
+        self._colour: Colour = common.color or "auto"
+        self.witness: RequestLog | None = None
+        """What writes each request to stderr; None without ``-vv``."""
+        if common.verbose > 1:
+            self.witness = RequestLog(sys.stderr, as_json=self._logs_json, colour=self._colour)
         self._opened: OpenProject | None = None
 
     def project(self, replace: Replacing | None = None) -> ClosedProject:
@@ -106,17 +111,6 @@ class Session:
         self._opened = self.project(replace).opened(options)
         return self._opened
 
-    @cached_property
-    def witness(self) -> RequestLog | None:
-        """What writes each request to stderr; None without ``-vv``."""
-        if not self._shows_requests:
-            return None
-        return RequestLog(sys.stderr, as_json=self.logs_json(), colour=self._colour())
-
-    @property
-    def _shows_requests(self) -> bool:
-        return self.common.verbose > 1
-
     def project_folder(self) -> Path:
         """Returns the folder of the project, which need not have rules yet."""
         return find_project(explicit=self.common.project)
@@ -159,9 +153,8 @@ class Session:
     @contextmanager
     def progress(self, *, quiet: bool = False) -> Iterator[Listener]:
         """Yields a listener that shows the progress of a run on stderr; only warnings if ``quiet``."""
-        as_json, colour = self.logs_json(), self._colour()
-        quiet, bars = quiet or self.common.quiet, not self._shows_requests
-        shown = listening(sys.stderr, quiet=quiet, as_json=as_json, colour=colour, bars=bars)
+        quiet, bars = quiet or self.common.quiet, self.witness is None
+        shown = listening(sys.stderr, quiet=quiet, as_json=self._logs_json, colour=self._colour, bars=bars)
         with shown as listener, patient(None if quiet else self._opened, listener):
             yield listener
 
@@ -171,14 +164,14 @@ class Session:
             finish()
             json.show(sys.stdout, document)
         elif paged:
-            with pager(sys.stdout, self._colour()) as terminal:
+            with pager(sys.stdout, self._colour) as terminal:
                 show(terminal)
         else:
             show(self.terminal())
 
     def terminal(self, *, aside: bool = False) -> Terminal:
         """Returns what writes text to stdout, or (``aside``) to stderr."""
-        return Terminal(sys.stderr if aside else sys.stdout, self._colour())
+        return Terminal(sys.stderr if aside else sys.stdout, self._colour)
 
     def plan_view(
         self, labels: Labels, made: Plan, following: str = "", *, full: bool = False
@@ -238,7 +231,7 @@ class Session:
 
     def note(self, text: str) -> None:
         """Writes a line to stderr, except with ``--quiet``."""
-        if self.logs_json():
+        if self._logs_json:
             log(sys.stderr, "note", message=text)
         elif not self.common.quiet:
             self.terminal(aside=True).line(text)
@@ -246,14 +239,14 @@ class Session:
     def warn(self, text: str, *, of: str = "error") -> None:
         """Writes a line to stderr, even with ``--quiet``: an ``error``, because of which the command fails, or a
         ``warning``."""
-        if self.logs_json():
+        if self._logs_json:
             log(sys.stderr, of, message=text)
         else:
             self.terminal(aside=True).line((f"{of}: ", "bold red" if of == "error" else "yellow"), text)
 
     def error(self, error: ReconcileError, *, document: bool = False) -> None:
         """Writes an error to stderr, and with ``document`` also to stdout, while the command goes on."""
-        show_error(error, document=document, as_log=self.logs_json(), verbose=self.verbose)
+        show_error(error, document=document, as_log=self._logs_json, verbose=self.verbose)
 
     def verdict(self, code: ExitCode, findings: Iterable[Finding], fail_on: FailOn | None) -> ExitCode:
         """Returns the exit code with --fail-on: 6, with a line on stderr, if nothing else failed and findings of that
@@ -268,12 +261,6 @@ class Session:
             f" {left[0].message}"
         )
         return ExitCode.FINDINGS
-
-    def logs_json(self) -> bool:
-        return self.common.log_format == "json"
-
-    def _colour(self) -> Colour:
-        return self.common.color or "auto"
 
 
 def severity(fail_on: FailOn | None) -> Severity | None:
