@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import SourceChanged, SourceError
 from reconcile.ports import DesiredObject, Progress
 
 BLOCK = 64 * 1024
+
+T = TypeVar("T")
 
 
 class Body:
@@ -62,10 +64,7 @@ class Body:
 
     def check_size(self) -> None:
         """Raises SourceChanged if the file no longer has the planned length; called before more of it is sent."""
-        try:
-            size = self._file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise self._unreadable(error) from error
+        size = self._done(self._file.seek, 0, os.SEEK_END)
         if size != self.size:
             raise self._changed(f"it has {size} bytes, not the planned {self.size}")
 
@@ -73,10 +72,7 @@ class Body:
         # The part that a resumed upload skips is hashed too: the checksum covers the whole file.
         if start < self._hashed:
             self._hashed, self._crc = self._mark if self._mark[0] <= start else (0, 0)
-        try:
-            self._file.seek(self._hashed)
-        except OSError as error:
-            raise self._unreadable(error) from error
+        self._done(self._file.seek, self._hashed)
         while self._hashed < start:
             self._next(min(BLOCK, start - self._hashed))
         self._mark = (self._hashed, self._crc)
@@ -84,30 +80,29 @@ class Body:
     def _next(self, length: int) -> bytes:
         from crc32c import crc32c
 
-        block = self._read(length)
+        block = self._done(self._file.read, length)
         if len(block) != length:
             raise self._changed("it is shorter than planned")
         self._crc = crc32c(block, self._crc)
         self._hashed += length
         return block
 
-    def _read(self, length: int) -> bytes:
+    def _done(self, call: Callable[..., T], *arguments: int) -> T:
+        """Returns what a call to the file returns. Raises SourceError."""
         try:
-            return self._file.read(length)
+            return call(*arguments)
         except OSError as error:
-            raise self._unreadable(error) from error
+            message = f"the file for {self._desired.key!r} could not be read: {error}"
+            raise SourceError(message, hint="check the disk") from error
 
     def _check_whole(self) -> None:
         if encode_crc32c(self._crc) != self._desired.crc32c:
             raise self._changed("its bytes are not the planned ones")
-        if self._read(1):
+        if self._done(self._file.read, 1):
             raise self._changed("it is longer than planned")
 
     def _changed(self, how: str) -> SourceChanged:
         return SourceChanged(f"the file for {self._desired.key!r} has changed: {how}", hint="plan again")
-
-    def _unreadable(self, error: OSError) -> SourceError:
-        return SourceError(f"the file for {self._desired.key!r} could not be read: {error}", hint="check the disk")
 
 
 class Payload:
