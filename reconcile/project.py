@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from reconcile.adapters.disk_names import as_text
-from reconcile.adapters.lanes import Lanes, Limit
+from reconcile.adapters.lanes import Lanes, limited
 from reconcile.adapters.local.settle import FirstLooks
 from reconcile.adapters.local.store import LocalFiles
 from reconcile.adapters.meter import Meter
@@ -300,7 +300,7 @@ class OpenProject(RunFacts, Closing):
                 budget=self.budget,
                 user_project=settings.user_project,
                 on_failure=self.lanes.refused,
-                pace=Limit(self.options.bandwidth).wait,
+                pace=limited(self.options.bandwidth),
                 meter=self.meter,
             )
         )

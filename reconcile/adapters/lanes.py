@@ -53,24 +53,20 @@ class Lanes:
             self._width.refused(self._clock())
 
 
-class Limit:
-    """Limits the bytes per second by a timetable in local time. Thread-safe; threads wait one after another."""
+def limited(
+    timetable: Timetable, clock: Clock = time, local: Callable[[], time.struct_time] = time.localtime
+) -> Callable[[int], None]:
+    """Returns what waits until so many bytes may be sent, by a timetable in local time. Thread-safe; threads wait one
+    after another."""
+    turn, bucket = threading.Lock(), Bucket(clock.monotonic())
 
-    def __init__(
-        self, timetable: Timetable, clock: Clock = time, local: Callable[[], time.struct_time] = time.localtime
-    ) -> None:
-        self._timetable = timetable
-        self._clock = clock
-        self._local = local
-        self._turn = threading.Lock()
-        self._bucket = Bucket(clock.monotonic())
+    def rate() -> float | None:
+        now = local()
+        return timetable.rate(now.tm_wday * DAY + now.tm_hour * 60 + now.tm_min)
 
-    def wait(self, size: int) -> None:
-        """Waits until this many bytes may be sent."""
-        with self._turn:
-            while pause := self._bucket.take(size, self._clock.monotonic(), self._rate()):
-                self._clock.sleep(pause)
+    def wait(size: int) -> None:
+        with turn:
+            while pause := bucket.take(size, clock.monotonic(), rate()):
+                clock.sleep(pause)
 
-    def _rate(self) -> float | None:
-        now = self._local()
-        return self._timetable.rate(now.tm_wday * DAY + now.tm_hour * 60 + now.tm_min)
+    return wait

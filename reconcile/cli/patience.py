@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from reconcile.adapters.meter import BUCKET, RECORDS, Meter
@@ -16,28 +16,23 @@ FIRST, AGAIN = 2.0, 10.0
 _GLANCE = 0.5
 
 
-class Silences:
-    """Reports silent stores, and remembers when each is due to be reported again."""
+def reporter(meter: Meter, names: Mapping[str, str], listener: Listener) -> Callable[[], None]:
+    """Returns what reports each store that has been silent for long enough since it was last reported. ``names`` has
+    the names of the bucket and the records in messages."""
+    due: dict[str, float] = {}
 
-    def __init__(self, meter: Meter, names: Mapping[str, str], listener: Listener) -> None:
-        """``names`` has the names of the bucket and the records in messages."""
-        self._meter = meter
-        self._names = names
-        self._listener = listener
-        self._next: dict[str, float] = {}
-
-    def look(self) -> None:
-        """Reports each store that has been silent for long enough since it was last reported."""
-        silences = self._meter.silences()
-        for store in self._next.keys() - silences.keys():
-            del self._next[store]
+    def look() -> None:
+        silences = meter.silences()
+        for store in due.keys() - silences.keys():
+            del due[store]
         for store, seconds in silences.items():
-            due = self._next.setdefault(store, FIRST)
-            if seconds < due - AGAIN:  # it has answered meanwhile
-                due = self._next[store] = FIRST
-            if seconds >= due:
-                self._next[store] = seconds + AGAIN
-                self._listener(Unanswered(self._names.get(store, store), seconds))
+            if seconds < due.setdefault(store, FIRST) - AGAIN:  # it has answered meanwhile
+                due[store] = FIRST
+            if seconds >= due[store]:
+                due[store] = seconds + AGAIN
+                listener(Unanswered(names.get(store, store), seconds))
+
+    return look
 
 
 @contextmanager
@@ -48,14 +43,13 @@ def patient(project: OpenProject | None, listener: Listener) -> Iterator[None]:
         return
     stores = project.stores
     names = {BUCKET: at(stores.bucket, stores.bucket_endpoint), RECORDS: at(stores.records, stores.records_endpoint)}
-    patience = Silences(project.meter, names, listener)
-    over = threading.Event()
+    report, over = reporter(project.meter, names, listener), threading.Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not over.wait(_GLANCE):
-            patience.look()
+            report()
 
-    watcher = threading.Thread(target=look, name="patience", daemon=True)
+    watcher = threading.Thread(target=watch, name="patience", daemon=True)
     with suppress(RuntimeError):  # the system has no thread left: the run goes on without these messages
         watcher.start()
     try:

@@ -12,7 +12,7 @@ from crc32c import crc32c
 
 from reconcile.adapters.gcs.store import GcsObjectStore
 from reconcile.adapters.gcs.upload import CHUNK
-from reconcile.adapters.lanes import Limit
+from reconcile.adapters.lanes import limited
 from reconcile.core.bandwidth import BURST, DAY, LONGEST, Bucket, Timetable, parse_timetable
 from reconcile.core.digest import encode_crc32c
 from reconcile.ports import DesiredObject
@@ -160,22 +160,22 @@ class Week(SkippingClock):
 def test_the_rate_changes_at_its_minute_for_those_too_who_wait() -> None:
     clock = Week()
     clock.now = 7 * 3600 + 59 * 60
-    limit = Limit(parse_timetable("00:00,1k 08:00,off"), clock, clock.local)
-    limit.wait(MIB)
-    limit.wait(1)
+    wait = limited(parse_timetable("00:00,1k 08:00,off"), clock, clock.local)
+    wait(MIB)
+    wait(1)
     assert 0 <= clock.now - 8 * 3600 <= LONGEST
     for _ in range(1000):
-        limit.wait(MIB)
+        wait(MIB)
     assert clock.now - 8 * 3600 <= LONGEST
 
 
 def test_all_threads_together_keep_the_rate() -> None:
     clock = Week()
-    limit = Limit(parse_timetable("1M"), clock, clock.local)
+    wait = limited(parse_timetable("1M"), clock, clock.local)
 
     def send() -> None:
         for _ in range(16):
-            limit.wait(64 * KIB)
+            wait(64 * KIB)
 
     threads = [threading.Thread(target=send) for _ in range(8)]
     for thread in threads:
@@ -207,5 +207,5 @@ def test_what_is_sent_again_waits_again_and_what_is_only_hashed_does_not(server:
 
 def test_a_large_upload_takes_as_long_as_its_rate_says(server: GcsServer) -> None:
     clock = Week()
-    put(server, bytes(CHUNK + MIB), Limit(Timetable(((0, MIB),)), clock, clock.local).wait, clock)
+    put(server, bytes(CHUNK + MIB), limited(Timetable(((0, MIB),)), clock, clock.local), clock)
     assert clock.now == pytest.approx(9, rel=0.03)

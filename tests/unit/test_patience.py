@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconcile.adapters.meter import BUCKET, RECORDS, Meter
-from reconcile.cli.patience import Silences
+from reconcile.cli.patience import reporter
 from reconcile.core.events import Event, Unanswered
 from tests.kit.bench_project import AtTerminal, Bench, Held, command
 from tests.servers.gcs import GcsServer
@@ -24,7 +24,7 @@ class Scene:
         self.now = 0.0
         self.said: list[str] = []
         self.meter = Meter(clock=lambda: self.now)
-        self.patience = Silences(self.meter, {BUCKET: "gs://my-bucket", RECORDS: "firestore://p"}, self._heard)
+        self.look = reporter(self.meter, {BUCKET: "gs://my-bucket", RECORDS: "firestore://p"}, self._heard)
 
     def _heard(self, event: Event) -> None:
         assert isinstance(event, Unanswered)
@@ -34,7 +34,7 @@ class Scene:
         """What is said up to that moment, looking twice a second."""
         while self.now < second:
             self.now += 0.5
-            self.patience.look()
+            self.look()
         said, self.said = self.said, []
         return said
 
