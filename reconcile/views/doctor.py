@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile.commands.doctor import Check, Checkup, Health
+from reconcile.commands.doctor import Checkup, Health
 from reconcile.views.terminal import Terminal
 
 _SIGNS = {
@@ -17,7 +17,12 @@ def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
     """Writes every check, then the verdict."""
     width = max(len(check.name) for check in checkup.checks)
     for check in checkup.checks:
-        _show(terminal, check, width)
+        sign = _SIGNS[check.health]
+        start = len(sign[0]) + width + 4
+        told = f"{check.tried}: {check.found}" if check.tried else check.found
+        terminal.line(sign, "  ", (check.name.ljust(width), "bold"), "  ", told, hang=start)
+        if check.mend:
+            terminal.line(" " * start, ("fix: ", "cyan"), check.mend, hang=start + 5)
     terminal.line()
     failed = sum(check.health is Health.FAILED for check in checkup.checks)
     if failed:
@@ -26,12 +31,3 @@ def show_checkup(terminal: Terminal, checkup: Checkup) -> None:
         )
     else:
         terminal.prose("Everything that a run needs is there.", style="bold green")
-
-
-def _show(terminal: Terminal, check: Check, width: int) -> None:
-    tried = f"{check.tried}: " if check.tried else ""
-    start = len(_SIGNS[check.health][0]) + width + 4
-    name = (check.name.ljust(width), "bold")
-    terminal.line(_SIGNS[check.health], "  ", name, "  ", f"{tried}{check.found}", hang=start)
-    if check.mend:
-        terminal.line(" " * start, ("fix: ", "cyan"), check.mend, hang=start + 5)

@@ -25,7 +25,7 @@ from reconcile.views import words
 from reconcile.views.changes import Labels, details, label
 from reconcile.views.findings import SEVERITIES, by_code
 from reconcile.views.markdown import inert, sentence
-from reconcile.views.page_data import CHARACTERS, hints_of, mark_of, page_data, room_for
+from reconcile.views.page_data import CHARACTERS, PageData, hints_of, mark_of, room_for
 from reconcile.views.plan import INCOMPLETE, stores_of, totals
 from reconcile.views.status import is_outside, sums
 from reconcile.views.terminal import visible
@@ -51,7 +51,7 @@ def html(seen: Overview, plan: Plan, labels: Labels, more: Details | None = None
         "script": Markup(script),
         "style_hash": _hash(style),
         "script_hash": _hash(script),
-        "data": Markup(page_data(seen, plan, labels, more or Details(), characters)),
+        "data": Markup(PageData(seen, plan, labels, more or Details(), characters).text()),
         "cuts": list(_cuts(plan, characters)),
     }
     return _rendered("page.html.j2", values, escaping=True)

@@ -65,12 +65,9 @@ def room_for(characters: Sequence[CharacterState], changes: int = CHANGES) -> di
     return taken
 
 
-def page_data(seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]) -> str:
-    """Returns the JSON text."""
-    return _Writer(seen, plan, labels, more, characters).text()
+class PageData:
+    """The data of one page."""
 
-
-class _Writer:
     def __init__(
         self, seen: Overview, plan: Plan, labels: Labels, more: Details, characters: Sequence[CharacterState]
     ) -> None:
@@ -87,6 +84,7 @@ class _Writer:
         self.pictures: dict[str, int] = {name: number for number, name in enumerate(more.pictures)}
 
     def text(self) -> str:
+        """Returns the JSON text."""
         groups = list(self._groups())
         rows = [self._character(each) for each in self.characters[:CHARACTERS]]
         document = {
