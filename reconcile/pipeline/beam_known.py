@@ -10,8 +10,8 @@ from apache_beam.pvalue import AsSingleton
 
 from reconcile.core.asking import ids_for, ids_for_exploding
 from reconcile.core.context import Context
-from reconcile.core.rows import Row, Stream, World
-from reconcile.pipeline.beam_steps import Keyed, as_key, pack, unpack
+from reconcile.core.rows import Row, Stream
+from reconcile.pipeline.beam_steps import WORLDS, Keyed, as_key, pack, unpack
 
 AT_HAND = 1_000_000
 """The most ids that every worker holds. They take 100 to 150 MB in each of its processes, and 20 to 40 MB on the way
@@ -34,30 +34,30 @@ class KnownIds:
             at_once = ids | "all ids" >> beam.combiners.ToList() | "as one" >> beam.Map(pack)
             self.beside = AsSingleton(at_once)
 
-    def grouped(self, name: str, rows: Any, world: World | None = None) -> Any:
-        """Puts each row into a group of its own, for a step that decides its next key. A document of a ``world`` asks
-        for the ids that its references ask for."""
+    def grouped(self, name: str, rows: Any, *, explodes: bool = False) -> Any:
+        """Puts each row into a group of its own, for a step that decides its next key. A document that the step
+        ``explodes`` asks for the ids that its references ask for."""
         if not self._along or self._context.asset_map.keys_are_paths:  # then no id decides the key
             return rows | f"alone, {name}" >> beam.Map(_alone)
-        return self.among(name, rows, world) | f"group {name}" >> beam.GroupByKey()
+        return self.among(name, rows, explodes=explodes) | f"group {name}" >> beam.GroupByKey()
 
-    def among(self, name: str, rows: Any, world: World | None = None) -> Any:
+    def among(self, name: str, rows: Any, *, explodes: bool = False) -> Any:
         """Adds to the rows, under their keys, the ids that they ask for."""
         if not self._along:
             return rows
-        asked = rows | f"asked by {name}" >> beam.FlatMap(_asked, self._context, world)
+        asked = rows | f"asked by {name}" >> beam.FlatMap(_asked, self._context, explodes)
         there = self._ids | f"known to {name}" >> beam.Map(_as_there)
         both = {"asked": asked, "there": there} | f"joined to {name}" >> beam.CoGroupByKey()
         found = both | f"answered to {name}" >> beam.FlatMap(_answered)
         return (rows, found) | f"{name}, with ids" >> beam.Flatten()
 
 
-def _asked(element: Keyed, context: Context, world: World | None) -> Iterator[tuple[bytes, bytes]]:
+def _asked(element: Keyed, context: Context, explodes: bool) -> Iterator[tuple[bytes, bytes]]:
     """A row → the ids that it asks for, with the key of the row."""
     key, row = element[0], unpack(element[1])
     asked = ids_for(row, context)
-    if world is not None:
-        asked |= ids_for_exploding(row.value, world, context)
+    if explodes:
+        asked |= ids_for_exploding(row.value, WORLDS[row.stream], context)
     yield from ((as_key(each), key) for each in asked)
 
 

@@ -65,8 +65,7 @@ class Inputs(msgspec.Struct, frozen=True):
     ``listing`` names the list of objects in messages.
     """
 
-    records: beam.PCollection
-    local_records: beam.PCollection
+    documents: beam.PCollection
     files: beam.PCollection
     objects: beam.PCollection
     states: beam.PCollection
@@ -128,8 +127,8 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         known.grouped("files", files.rows) | "files by key" >> beam.ParDo(steps.FilesByKey(bare), known.beside),
         inputs.objects,
         inputs.states,
-        _references(inputs.records, bare, known, World.RECORDS),
-        _references(inputs.local_records, bare, known, World.LOCAL_DB),
+        known.grouped("documents", inputs.documents, explodes=True)
+        | "explode" >> beam.ParDo(steps.Explode(bare), known.beside),
     ) | "what is of keys" >> beam.Flatten()
     keys = (
         known.among("keys", of_keys)
@@ -139,7 +138,7 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
             "asked", "tallies", "sources", NOTED, main="lines"
         )
     )
-    of_characters = (inputs.records, inputs.local_records, keys.asked) | "what is of characters" >> beam.Flatten()
+    of_characters = (inputs.documents, keys.asked) | "what is of characters" >> beam.Flatten()
     documents = (
         known.among("characters", of_characters)
         | "by character" >> beam.GroupByKey()
@@ -153,21 +152,16 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         | "count" >> beam.Map(steps.counts_of_key)
     )
     sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.FlatMap(steps.wanted)
-    notes = (inputs.noted, keys[NOTED], counts, *_entries(inputs.records, bare)) | "what was noted" >> beam.Flatten()
+    notes = (inputs.noted, keys[NOTED], counts, *_entries(inputs.documents, bare)) | "what was noted" >> beam.Flatten()
     kept.write("rows", (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten())
     kept.write("gaps", all_gaps)
     kept.write("noted", notes | beam.CombineGlobally(joined) | "as JSON" >> beam.Map(as_line))
 
 
-def _entries(records: Any, context: Context) -> Iterator[Any]:
+def _entries(documents: Any, context: Context) -> Iterator[Any]:
     """What the records say of where the entries are, if their name may be meant as a path."""
     if context.entries.names_in_top:
-        yield records | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
-
-
-def _references(documents: Any, context: Context, known: KnownIds, world: World) -> Any:
-    alone = known.grouped(world.value, documents, world)
-    return alone | f"explode {world.value}" >> beam.ParDo(steps.Explode(context, world), known.beside)
+        yield documents | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
 
 
 def survey(
@@ -244,8 +238,7 @@ def inputs_of(
     local = [steps.packed(steps.document_row(each, World.LOCAL_DB)) for each in roster.local_documents]
     states = (steps.packed(state_row(state)) for state in project.agreed.all())
     return Inputs(
-        records.parts,
-        kept.given(pipeline, "local records", local),
+        (records.parts, kept.given(pipeline, "local records", local)) | "documents" >> beam.Flatten(),
         files,
         objects.parts,
         kept.given(pipeline, "states", states),

@@ -47,7 +47,8 @@ _RECORDS_JUDGED = Metrics.counter(COUNTERS, "records judged")
 _CHANGES = Metrics.counter(COUNTERS, "changes")
 _FINDINGS = Metrics.counter(COUNTERS, "findings")
 
-_DOCUMENTS = {World.RECORDS: Stream.RECORD, World.LOCAL_DB: Stream.LOCAL_RECORD}
+WORLDS = {Stream.RECORD: World.RECORDS, Stream.LOCAL_RECORD: World.LOCAL_DB}
+"""The worlds of documents, by their streams."""
 
 
 def packed(row: Row) -> Keyed:
@@ -92,7 +93,7 @@ def state_row(state: Agreed) -> Row:
 
 def document_row(document: Document, world: World) -> Row:
     """Returns a document as a row under its character."""
-    return Row(_DOCUMENTS[world], document.id, document)
+    return Row(Stream.RECORD if world is World.RECORDS else Stream.LOCAL_RECORD, document.id, document)
 
 
 def by_path(element: bytes) -> Any:
@@ -150,27 +151,25 @@ def _without(context: Context, gaps: Sequence[str]) -> Context:
 
 
 class Explode(WithIds):
-    """Documents of a world, each in a group of its own under its id → references, by key."""
-
-    def __init__(self, context: Context, world: World) -> None:
-        super().__init__(context)
-        self._world = world
+    """Documents, in groups under their ids → references, by key."""
 
     def process(self, element: tuple[bytes, Iterable[bytes]], ids: bytes | None) -> Iterator[Any]:
         rows = unpacked(element[1])
         for row in rows:
-            if row.stream is _DOCUMENTS[self._world]:
-                asked = ids_for_exploding(row.value, self._world, self._context) if ids is None else ()
-                for reference in explode_stage(row.value, self._world, self.whole(ids, rows, asked)):
+            if (world := WORLDS.get(row.stream)) is not None:
+                asked = ids_for_exploding(row.value, world, self._context) if ids is None else ()
+                for reference in explode_stage(row.value, world, self.whole(ids, rows, asked)):
                     yield packed(reference)
 
 
 def entries_seen(element: Keyed, entries: Entries) -> Iterator[Noted]:
-    """What a document says of where the entries are."""
-    fields = unpack(element[1]).value.fields
-    if entries.top in fields:
+    """What a record says of where the entries are."""
+    row: Row = unpack(element[1])
+    if row.stream is not Stream.RECORD:
+        return
+    if entries.top in row.value.fields:
         yield Noted(has_entries=True)
-    elif (meant := entries.meant([fields])) is not None:
+    elif (meant := entries.meant([row.value.fields])) is not None:
         yield Noted(array=meant.path)
 
 
@@ -227,11 +226,10 @@ class JudgeDocuments(WithIds):
         group: dict[Stream, list[Any]] = defaultdict(list)
         for row in rows:
             group[row.stream].append(row.value)
-        if group.keys() - {Stream.KNOWN}:
-            char_id = element[0].decode("utf-8", "surrogatepass")
-            _RECORDS_JUDGED.inc(len(group[Stream.RECORD]))
-            for row in document_stage(char_id, group, self.whole(ids, rows, gaps=gaps)):
-                yield from _led(row)
+        char_id = element[0].decode("utf-8", "surrogatepass")
+        _RECORDS_JUDGED.inc(len(group[Stream.RECORD]))
+        for row in document_stage(char_id, group, self.whole(ids, rows, gaps=gaps)):
+            yield from _led(row)
 
 
 def counts_of_key(element: tuple[bytes, Iterable[bytes]]) -> Noted:

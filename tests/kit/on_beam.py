@@ -48,8 +48,10 @@ def planned(
             return [steps.packed(steps.document_row(each, place)) for each in found]
 
         inputs = Inputs(
-            created("records", rows_of(Place.RECORDS, documents)),
-            created("local records", rows_of(Place.LOCAL_DB, seen.roster.local_documents)),
+            created(
+                "documents",
+                rows_of(Place.RECORDS, documents) + rows_of(Place.LOCAL_DB, seen.roster.local_documents),
+            ),
             created("files", [steps.pack(each) for each in world.files.walk()]),
             created("objects", [steps.packed(steps.object_row(each)) for each in objects]),
             created("states", [steps.packed(steps.state_row(each)) for each in world.agreed.all()]),
