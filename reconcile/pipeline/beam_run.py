@@ -14,7 +14,7 @@ with what is to be done, not with what is in step.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -152,16 +152,13 @@ def judge(inputs: Inputs, context: Context, kept: Kept, at_hand: int = AT_HAND) 
         | "count" >> beam.Map(steps.counts_of_key)
     )
     sources = keys.sources | "by content" >> beam.GroupByKey() | "wanted" >> beam.FlatMap(steps.wanted)
-    notes = (inputs.noted, keys[NOTED], counts, *_entries(inputs.documents, bare)) | "what was noted" >> beam.Flatten()
+    notes = [inputs.noted, keys[NOTED], counts]
+    if bare.entries.names_in_top:  # their name may be meant as a path, and the records say whether it is
+        notes.append(inputs.documents | "entries of records" >> beam.FlatMap(steps.entries_seen, bare.entries))
+    noted_by_all = notes | "what was noted" >> beam.Flatten() | beam.CombineGlobally(joined)
     kept.write("rows", (keys.lines, documents.lines, sources) | "lines" >> beam.Flatten())
     kept.write("gaps", all_gaps)
-    kept.write("noted", notes | beam.CombineGlobally(joined) | "as JSON" >> beam.Map(as_line))
-
-
-def _entries(documents: Any, context: Context) -> Iterator[Any]:
-    """What the records say of where the entries are, if their name may be meant as a path."""
-    if context.entries.names_in_top:
-        yield documents | "entries of records" >> beam.FlatMap(steps.entries_seen, context.entries)
+    kept.write("noted", noted_by_all | "as JSON" >> beam.Map(as_line))
 
 
 def survey(
