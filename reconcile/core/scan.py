@@ -59,12 +59,10 @@ class _ScanLine(LocalFile, frozen=True):
 
 def shards_of(files: Iterable[LocalFile]) -> Iterator[tuple[ScanShard, bytes]]:
     """Yields the files of a scan, one shard at a time."""
-    rows, number = iter(files), 0
-    while some := list(islice(rows, FILES_A_SHARD)):
-        data = b"".join(line(each) for each in some)
-        name = f"files-{number:04}.jsonl"
-        yield ScanShard(name, len(some), len(data), hashlib.sha256(data).hexdigest()), data
-        number += 1
+    rows = iter(files)
+    for number, some in enumerate(iter(lambda: list(islice(rows, FILES_A_SHARD)), [])):
+        data = b"".join(map(line, some))
+        yield ScanShard(f"files-{number:04}.jsonl", len(some), len(data), hashlib.sha256(data).hexdigest()), data
 
 
 def line(file: LocalFile) -> bytes:
