@@ -34,9 +34,9 @@ def beside_assets(uri: str, assets: BucketRoot) -> BucketRoot:
         root = BucketRoot.parse(uri)
     except ValueError as error:
         raise UsageError(str(error), hint="name a folder of a bucket, as gs://BUCKET/plans/tonight") from error
-    if root.bucket == assets.bucket and f"{root.prefix}/".startswith(f"{assets.prefix}/" if assets.prefix else ""):
+    if f"{root}/".startswith(f"{assets}/"):
         raise UsageError(f"{root} is below {assets}, among the assets", hint="name a place outside it")
-    if root.bucket == assets.bucket and f"{assets.prefix}/".startswith(f"{root.prefix}/" if root.prefix else ""):
+    if f"{assets}/".startswith(f"{root}/"):
         raise UsageError(f"{root} holds the assets, below {assets}", hint="name a folder beside them")
     return root
 
