@@ -94,7 +94,14 @@ _REPLACED = re.compile(r"%[^\W\d][\w()]*%|\$\(")
 def check(job: Nightly, *, of_windows: bool = False) -> None:
     """Checks that a schedule, or a task of Windows, can hold all values of the job. Raises UsageError."""
     for what, text in _texts(job):
-        _check_harmless(what, text)
+        if found := _HARMFUL.search(text):
+            shown = found[0].encode("unicode_escape").decode("ascii")
+            raise UsageError(
+                f"{what} has a control character in it ({shown}), which no schedule can hold",
+                hint="rename it, or take it out",
+            )
+        if not is_unicode(text):
+            raise UsageError(f"{what} has bytes in it that are not UTF-8", hint="rename it, or take them out")
         # A notifier is run by cmd, which would put the same values there.
         if of_windows and what != "--notify" and (found := _REPLACED.search(text)):
             raise UsageError(
@@ -116,15 +123,3 @@ def _texts(job: Nightly) -> Iterable[tuple[str, str]]:
     yield from zip(given[::2], given[1::2], strict=True)
     for name, value in job.environment.items():
         yield f"the environment's {name}", value
-
-
-def _check_harmless(what: str, text: str) -> None:
-    found = _HARMFUL.search(text)
-    if found is not None:
-        shown = found[0].encode("unicode_escape").decode("ascii")
-        raise UsageError(
-            f"{what} has a control character in it ({shown}), which no schedule can hold",
-            hint="rename it, or take it out",
-        )
-    if not is_unicode(text):
-        raise UsageError(f"{what} has bytes in it that are not UTF-8", hint="rename it, or take them out")
