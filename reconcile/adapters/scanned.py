@@ -92,7 +92,7 @@ def open_scan(folder: SharedFolder) -> Scan:
     sizes = folder.sizes()
     scans.FOLDER.check_head(sizes, str(folder))
     scan = scans.load_head(folder.read(HEAD), str(folder))
-    scans.FOLDER.check_files(scan.files(), sizes, str(folder))
+    scans.FOLDER.check_files({each.name: each.bytes for each in scan.shards}, sizes, str(folder))
     return scan
 
 

@@ -22,7 +22,7 @@ from reconcile.commands.scanning import this_machine
 from reconcile.core.changes import ObjectChange
 from reconcile.core.errors import ConfigError, ExitCode, ReconcileError, UsageError
 from reconcile.core.plan import LimitCounts, Plan
-from reconcile.core.plandir import Machine, PlanDir, ShardPhase
+from reconcile.core.plandir import Machine, PlanDir, ShardPhase, split
 from reconcile.core.planfile import dumps, loads
 from reconcile.core.report import Report
 from reconcile.pipeline.executor import check
@@ -67,7 +67,7 @@ def saver(project: OpenProject, out: Path, shards: int | None) -> Callable[[Plan
     sharing.check_free(folder)
 
     def share(plan: Plan) -> str:
-        sharing.save(folder, plan, shards or 1, *_homes(project, plan))
+        sharing.save(folder, *split(plan, shards or 1, *_homes(project, plan)))
         return str(folder)
 
     return share

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from itertools import chain
 
 import msgspec
@@ -26,16 +26,9 @@ def check_free(folder: SharedFolder) -> None:
         )
 
 
-def save(
-    folder: SharedFolder,
-    plan: Plan,
-    count: int,
-    machines: Sequence[Machine] = (),
-    machine_of: Mapping[str, str] | None = None,
-) -> None:
-    """Writes a plan into a folder, divided by ``plandir.split``. The head is written last, so that an incomplete folder
-    is not taken for a plan."""
-    head, files = plandir.split(plan, count, machines, machine_of)
+def save(folder: SharedFolder, head: PlanDir, files: Mapping[str, bytes]) -> None:
+    """Writes a plan into a folder, as ``plandir.split`` divided it. The head is written last, so that an incomplete
+    folder is not taken for a plan."""
     for name, data in files.items():
         folder.create(name, data)
     folder.create(HEAD, dump_head(head))
@@ -47,7 +40,8 @@ def open_plan(folder: SharedFolder) -> PlanDir:
     sizes = folder.sizes()
     plandir.FOLDER.check_head(sizes, str(folder))
     head = plandir.load_head(folder.read(HEAD), str(folder))
-    plandir.FOLDER.check_files(head.files(), sizes, str(folder))
+    listed = {each.name: each.bytes for each in head.shards} | {each.name: each.bytes for each in head.findings}
+    plandir.FOLDER.check_files(listed, sizes, str(folder))
     return head
 
 

@@ -51,7 +51,7 @@ class HeadedFolder(NamedTuple):
         return head
 
     def check_files(self, listed: Mapping[str, int], sizes: Mapping[str, int], folder: str) -> None:
-        """Raises UsageError if a file that the head lists is missing or has another size."""
+        """Raises UsageError if a file that the head lists, with its length in bytes, is missing or has another one."""
         for name, size in listed.items():
             if name not in sizes:
                 raise UsageError(f"{name} is missing in {folder}", hint=self.again)

@@ -106,10 +106,6 @@ class PlanDir(Head, frozen=True):
         """The number of shards in each phase."""
         return len(self.findings)
 
-    def files(self) -> dict[str, int]:
-        """Returns the length in bytes of each file besides the head."""
-        return {each.name: each.bytes for each in self.shards} | {each.name: each.bytes for each in self.findings}
-
     def of(self, phase: ShardPhase, number: int | None = None, machine: Machine | None = None) -> list[Shard]:
         """Returns the shards of this phase: the one with this number, counted from 0, or all; for uploads, this
         machine's."""

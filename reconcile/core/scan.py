@@ -46,10 +46,6 @@ class Scan(Head, frozen=True):
     root: str
     shards: tuple[ScanShard, ...]
 
-    def files(self) -> dict[str, int]:
-        """Returns the length in bytes of each file besides the head."""
-        return {each.name: each.bytes for each in self.shards}
-
 
 class _ScanLine(LocalFile, frozen=True):
     """A file as a line. A path that is not valid Unicode is in ``raw`` (base64), and escaped in ``path``."""

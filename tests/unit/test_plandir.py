@@ -48,21 +48,21 @@ def many() -> Plan:
 def folder(tmp_path: Path) -> DiskFolder:
     """A plan in a folder of three shards."""
     made = DiskFolder(tmp_path / "plan")
-    sharing.save(made, many(), COUNT)
+    sharing.save(made, *plandir.split(many(), COUNT))
     return made
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64])
 def test_merged_the_shards_are_the_plan_of_one_file_byte_for_byte(tmp_path: Path, count: int) -> None:
     folder = DiskFolder(tmp_path / "plan")
-    sharing.save(folder, many(), count)
+    sharing.save(folder, *plandir.split(many(), count))
     assert dumps(sharing.whole(folder, sharing.open_plan(folder))) == dumps(many())
 
 
 def test_what_a_plan_was_estimated_to_take_is_kept_whole_and_counted_anew_for_a_shard(tmp_path: Path) -> None:
     estimate = msgspec.structs.replace(_estimate(many()), looking=Usage(class_a=3, document_reads=20), seconds=2.5)
     made, folder = msgspec.structs.replace(many(), estimate=estimate), DiskFolder(tmp_path / "plan")
-    sharing.save(folder, made, COUNT)
+    sharing.save(folder, *plandir.split(made, COUNT))
     head = sharing.open_plan(folder)
     assert sharing.whole(folder, head) == made
     parts = [_estimate(sharing.part(folder, head, number, ShardPhase)).applying for number in range(COUNT)]
@@ -77,7 +77,7 @@ def _estimate(made: Plan) -> Estimate:
 
 def test_the_files_are_named_by_phase_and_number_and_listed_with_what_they_hold(tmp_path: Path) -> None:
     folder = DiskFolder(tmp_path / "plan")
-    sharing.save(folder, many(), 2)
+    sharing.save(folder, *plandir.split(many(), 2))
     head = msgspec.json.decode((tmp_path / "plan" / HEAD).read_bytes())
     assert head["format"] == "reconcile.plan-dir/1"
     assert [(each["name"], each["phase"]) for each in head["shards"]] == [
