@@ -306,10 +306,14 @@ class OpenProject(RunFacts, Closing):
         )
 
     def shared_folder(self, where: Path) -> SharedFolder:
-        """Returns a shared folder; see ``shared_folder.open_folder``."""
-        from reconcile.adapters.shared_folder import open_folder
+        """Returns the folder with this path, or with the gs:// URI that was typed as one. Raises as
+        ``beside_assets``."""
+        from reconcile.adapters.shared_folder import BucketFolder, DiskFolder, beside_assets, bucket_place
 
-        return open_folder(where, self.bucket, self.objects_at)
+        if (uri := bucket_place(where)) is None:
+            return DiskFolder(where)
+        root = beside_assets(uri, self.bucket)
+        return BucketFolder(root, self.objects_at(root))
 
     @cached_property
     def signer(self) -> Signer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Callable
 from pathlib import Path, PurePath
 
 import crc32c
@@ -15,7 +14,7 @@ from reconcile.adapters.system import current
 from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import NotThere, PreconditionFailed, UsageError
 from reconcile.core.names import BucketRoot
-from reconcile.ports import DesiredObject, ObjectStore, SharedFolder
+from reconcile.ports import DesiredObject, ObjectStore
 
 _ANOTHER = "name another folder"
 
@@ -121,11 +120,3 @@ class BucketFolder:
             )
         except PreconditionFailed as error:
             raise UsageError(f"{self._root.uri(name)} is there already", hint=_ANOTHER) from error
-
-
-def open_folder(where: Path, assets: BucketRoot, objects_at: Callable[[BucketRoot], ObjectStore]) -> SharedFolder:
-    """Returns the folder with this path, or with the gs:// URI that was typed as one. Raises as ``beside_assets``."""
-    if (uri := bucket_place(where)) is None:
-        return DiskFolder(where)
-    root = beside_assets(uri, assets)
-    return BucketFolder(root, objects_at(root))
