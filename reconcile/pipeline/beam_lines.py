@@ -73,15 +73,17 @@ class Noted(msgspec.Struct, frozen=True):
             self.lapsed or other.lapsed,
             self.rows + other.rows,
             self.has_entries or other.has_entries,
-            min(filter(None, (self.array, other.array)), default=()),
+            min(self.array, other.array) if self.array and other.array else self.array or other.array,
             self.in_step + other.in_step,
             self.objects + other.objects,
             self.files + other.files,
         )
 
 
-def _first(*problems: Problem | None) -> Problem | None:
-    return min((each for each in problems if each is not None), key=lambda each: each.sentence, default=None)
+def _first(one: Problem | None, other: Problem | None) -> Problem | None:
+    if one is None or other is None:
+        return one or other
+    return min(one, other, key=lambda each: each.sentence)
 
 
 def noted(lines: Iterable[str]) -> Noted:
