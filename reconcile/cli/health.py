@@ -12,6 +12,7 @@ from reconcile.cli.session import Session, scope_of
 from reconcile.commands.doctor import check_nothing, check_project
 from reconcile.commands.links import LIFETIME, lifetime_of, links
 from reconcile.core.errors import ConfigError, ExitCode
+from reconcile.run_options import RunOptions
 from reconcile.views.doctor import show_checkup
 from reconcile.views.terminal import Terminal
 
@@ -36,7 +37,7 @@ def url(
     expires: Annotated[str, typer.Option(metavar="TIME", help="How long the URLs are valid; at most 7d.")] = LIFETIME,
 ) -> ExitCode:
     lifetime = lifetime_of(expires, "--expires")
-    with session.opened(makes_root=True) as project, session.progress() as listener:
+    with session.opened(RunOptions(makes_root=True)) as project, session.progress() as listener:
         made = links(project, subjects or (), lifetime, scope=scope_of(project, scope), listener=listener)
 
     def show(terminal: Terminal) -> None:

@@ -15,6 +15,7 @@ from reconcile.core.errors import ExitCode, JournalError
 from reconcile.core.history import FORMAT, History, past_run, touches
 from reconcile.core.size import many
 from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from reconcile.views.history import show_history
 from reconcile.views.plan import totals
 from reconcile.views.terminal import Terminal
@@ -76,7 +77,7 @@ def undo(
         terminal.prose(f"Undo of run {name}", style="bold")
         session.plan_view(labels_of(project), undoing.plan, full=full)(terminal)
 
-    with session.opened(keeps_journal=not no_journal) as project:
+    with session.opened(RunOptions(keeps_journal=not no_journal)) as project:
         if dry_run:
             name, undoing = look(project)
             if session.json:

@@ -24,6 +24,7 @@ from reconcile.core.names import escaped
 from reconcile.core.proof import Mode, Verification, certificate_name
 from reconcile.core.restoration import RestorePlan
 from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.report import RESTORE
 from reconcile.views.restore import show_restore_plan, totals
@@ -44,7 +45,7 @@ def verify(
 ) -> ExitCode:
     if out is not None:
         _check_scope(session, out, scope)
-    with session.opened(concurrency=concurrency) as project, session.progress() as listener:
+    with session.opened(RunOptions(concurrency)) as project, session.progress() as listener:
         if out is not None and out != STDOUT:
             _check_out(out, project)
         mode = Mode(cloud_only=cloud_only, deep=deep, urls=urls)
@@ -89,8 +90,7 @@ def restore(
     def show(terminal: Terminal) -> None:
         show_restore_plan(terminal, made, labels_of(project), verbose=session.verbose)
 
-    run = session.opened(sized=sized, concurrency=concurrency, allow_empty=allow_empty, makes_root=True)
-    with run as project:
+    with session.opened(RunOptions(concurrency, allow_empty, makes_root=True), sized=sized) as project:
         if dry_run:
             made = look(project)
             session.result(made, show)

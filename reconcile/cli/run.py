@@ -35,6 +35,7 @@ from reconcile.core.report import Report
 from reconcile.pipeline.executor import execute
 from reconcile.pipeline.roster import UnknownCharacter
 from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from reconcile.views import json
 from reconcile.views.report import show_report
 
@@ -63,7 +64,8 @@ def run(
 ) -> ExitCode:
     patience = seconds(wait_lock, "--wait-lock", PATIENCE)
     # An error in the rules is reported before hours of work, not after.
-    with session.opened(replace, sized, bwlimit=bwlimit) as project:
+    opened = partial(session.opened, replace=replace, sized=sized, bwlimit=bwlimit)
+    with opened() as project:
         scope_of(project, scope)
     started = time.monotonic()
     workflow = _Workflow(command)
@@ -80,8 +82,8 @@ def run(
         if code:
             session.note(f"the workflow ended with {code}, so nothing was applied")
         else:
-            opened = session.opened(replace, sized, bwlimit=bwlimit, allow_empty=allow_empty)
-            report = _apply(session, opened, scope, patience, force=force, fail_on=fail_on)
+            options = RunOptions(allows_empty=allow_empty)
+            report = _apply(session, opened(options), scope, patience, force=force, fail_on=fail_on)
     except UnknownCharacter as error:
         # The workflow may have been meant to make this character, but had no reason to.
         told = f"nothing was applied: the workflow made nothing for it, and {error.message}"

@@ -78,31 +78,22 @@ class Session:
 
     def opened(
         self,
+        options: RunOptions | None = None,
+        *,
         replace: Replacing | None = None,
         sized: Sized | None = None,
-        *,
-        concurrency: int | None = None,
         bwlimit: str | None = None,
-        allow_empty: bool = False,
-        makes_root: bool = False,
-        keeps_journal: bool = True,
-        scans: Sequence[Path] = (),
-        inventory: str | None = None,
         on_beam: bool = False,
     ) -> OpenProject:
-        """Opens the project for a run. Raises as ``project``."""
+        """Opens the project for a run with these options and what the command line says besides. Raises as
+        ``project``."""
         sized, bandwidth = sized or Sized(), bandwidth_of(bwlimit)
         if sized.engine == "beam" and not on_beam:
             raise UsageError("only plan runs on Beam", hint="save the plan with `reconcile plan --out`, and apply it")
-        options = RunOptions(
-            concurrency,
-            allow_empty,
-            makes_root,
-            keeps_journal,
-            memory=memory_of(sized.memory, MEMORY),
+        options = msgspec.structs.replace(
+            options or RunOptions(),
+            memory=memory_of(sized.memory),
             spill=spill_of(sized.spill),
-            scans=tuple(scans),
-            inventory=inventory,
             bandwidth=bandwidth,
             witness=self.witness,
             cache=not (isinstance(sized, Planned) and sized.no_cache),
@@ -267,9 +258,9 @@ def severity(fail_on: FailOn | None) -> Severity | None:
     return None if fail_on is None else Severity(fail_on)
 
 
-def memory_of(text: str | None, default: int) -> int:
+def memory_of(text: str | None) -> int:
     """Returns the bytes in --memory. Raises UsageError."""
-    return parsed(parse_size, text, default, "--memory", "32M")
+    return parsed(parse_size, text, MEMORY, "--memory", "32M")
 
 
 def bandwidth_of(text: str | None) -> Timetable:

@@ -38,6 +38,7 @@ from reconcile.core.errors import ExitCode, UsageError
 from reconcile.core.plan import LimitCounts, Plan, check_limits
 from reconcile.core.report import build
 from reconcile.project import OpenProject
+from reconcile.run_options import RunOptions
 from reconcile.views.plan import question, totals
 
 if TYPE_CHECKING:
@@ -87,10 +88,8 @@ def plan(
         from reconcile.cli.elsewhere import inventory_of
 
         inventory = inventory_of(objects_from)
-    run = session.opened(
-        sized=sized, allow_empty=allow_empty, scans=files_from or (), inventory=inventory, on_beam=on_beam
-    )
-    with run as project:
+    options = RunOptions(allows_empty=allow_empty, scans=tuple(files_from or ()), inventory=inventory)
+    with session.opened(options, sized=sized, on_beam=on_beam) as project:
         if (report := project.inventory_report) is not None:  # checked before anything else is read
             session.note(f"the bucket is not listed: {report.name} says what was in it at {report.taken}")
         save = None
@@ -183,9 +182,10 @@ def apply(
             report = merged(project, planfile)
         session.report(report, session.again("apply", *words, "--shard", "I/N", keeps_journal=False), planned=True)
         return session.verdict(report.exit_code, report.findings, fail_on)
-    opened = partial(session.opened, replace, sized, concurrency=concurrency, bwlimit=bwlimit, allow_empty=allow_empty)
+    options = RunOptions(concurrency, allow_empty, keeps_journal=not no_journal)
+    run = partial(session.opened, options, replace=replace, sized=sized, bwlimit=bwlimit)
     if dry_run:
-        with opened() as project:
+        with run() as project:
             saved = _saved(project, planfile, sharded)
             made = saved.plan if saved else session.survey(project, scope_of(project, scope)).plan
             following = session.command("apply", *words, scope=scope)
@@ -193,8 +193,7 @@ def apply(
             session.result(made, show, paged=full and not no_pager)
             return session.verdict(_code(made), made.findings, fail_on)
     with notifying(notify, session) as ended:
-        run = opened(keeps_journal=not no_journal)
-        with run as project, session.lock(project, patience, give_way=age is not None) as held:
+        with run() as project, session.lock(project, patience, give_way=age is not None) as held:
             if not held:
                 return _nothing_done(session)
             if age is not None and _is_fresh(session, age):  # the run that held the lock may have done it

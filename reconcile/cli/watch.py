@@ -17,7 +17,6 @@ from reconcile.commands.watch_teller import check
 from reconcile.core.errors import ExitCode, ReconcileError, UsageError
 from reconcile.core.watch_report import EventKind, WatchEvent
 from reconcile.core.watching import Poll
-from reconcile.run_options import MEMORY
 from reconcile.views.watch import show_health, write_event
 
 SHORTEST = 1.0
@@ -76,7 +75,7 @@ def watch(
                 bandwidth=bandwidth_of(bwlimit),
                 fail_on=severity(fail_on),
                 allows_empty=allow_empty,
-                memory=memory_of(sized.memory, MEMORY),
+                memory=memory_of(sized.memory),
                 spill=spill_of(sized.spill),
                 cache=not sized.no_cache,
                 witness=session.witness,
