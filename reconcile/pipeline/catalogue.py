@@ -65,7 +65,11 @@ class Catalogue:
             for _, group in groups(waiting):
                 for listed in group.get(Stream.LISTED, ()):
                     yield from listed.settled(group.get(Stream.MARK, ()))
-            self._judge(seen)
+            for gap in seen.gaps:
+                if gap.hides_ours:
+                    self.complete = False
+                    listener(Warned(warning_of(gap)))
+            warn_if_root_is_gone(project, listener)
 
     def lacking(self) -> Iterator[Lacking]:
         """Yields the asset types in scope of which a known character has nothing, neither here nor in the bucket. Reads
@@ -97,14 +101,6 @@ class Catalogue:
                 self.complete = self.complete and row.value.code is not Code.UNREADABLE_FILE
             case _:
                 pass
-
-    def _judge(self, seen: Inventory) -> None:
-        """Warns about everything that was not read."""
-        for gap in seen.gaps:
-            if gap.hides_ours:
-                self.complete = False
-                self._listener(Warned(warning_of(gap)))
-        warn_if_root_is_gone(self._project, self._listener)
 
 
 def with_urls(assets: Iterable[Asset], signed: Callable[[str], str], bucket: BucketRoot) -> Iterator[Asset]:

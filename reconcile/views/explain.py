@@ -8,9 +8,8 @@ from typing import Any
 from reconcile.commands.explain import AssetView, CharacterView, Explanation
 from reconcile.commands.trials import Loser, RulesDocument, RuleView, Trial, Trials
 from reconcile.core.changes import document_id
-from reconcile.core.media import content_type
 from reconcile.core.rows import Outlook, World
-from reconcile.core.sides import modified
+from reconcile.core.sides import local_side
 from reconcile.views import words
 from reconcile.views.assets import show_lines
 from reconcile.views.changes import Labels
@@ -76,8 +75,8 @@ def _local(asset: AssetView) -> list[Piece]:
         return ["not there"]
     if asset.local.problem is not None:
         return [asset.local.path, (f"  {asset.local.problem.value} {asset.local.detail}", "yellow")]
-    size, when = words.size(asset.local.size), modified(asset.local)
-    return [asset.local.path, f"  {size}  {when}  {content_type(asset.local.path)}  crc32c {asset.local.crc32c}"]
+    size, when, kind = local_side(asset.local)
+    return [asset.local.path, f"  {words.size(size)}  {when}  {kind}  crc32c {asset.local.crc32c}"]
 
 
 def _bucket(asset: AssetView) -> list[Piece]:
