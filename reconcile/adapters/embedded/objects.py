@@ -131,17 +131,16 @@ class EmbeddedObjectStore(Closing):
         return None if row is None else self._object(row)
 
     def put(self, desired: DesiredObject, body: BinaryIO, *, progress: Progress | None = None) -> RemoteObject:
-        key, size, crc32c, content_type, if_generation_match = desired
-        name = self._name(key)
-        blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', key)[-80:]}"
+        name = self._name(desired.key)
+        blob = f"{uuid.uuid4().hex}-{re.sub(r'[^A-Za-z0-9._-]+', '_', desired.key)[-80:]}"
         with self._database.errors():
             try:
                 with self._blobs.create(blob) as file:
-                    if _copy(body, file, name, progress, size) != (size, crc32c):
+                    if _copy(body, file, name, progress, desired.size) != (desired.size, desired.crc32c):
                         message = f"the file for {name!r} has changed: its bytes are not the planned ones"
                         raise SourceChanged(message, hint="plan again")
                     self._blobs.keep(blob, file)
-                row, waste = self._commit((name, size, 0, crc32c, content_type, "", blob, "{}", 1), if_generation_match)
+                row, waste = self._commit(name, desired, blob)
             except (ReconcileError, OSError):
                 self._blobs.remove(blob)
                 raise
@@ -208,9 +207,9 @@ class EmbeddedObjectStore(Closing):
                     raise StoreUnavailable(message, hint="restore the folder, or upload to another") from error
             seen = row[2]
 
-    def _commit(self, row: Row, expected: int) -> tuple[Row, str]:
+    def _commit(self, name: str, desired: DesiredObject, blob: str) -> tuple[Row, str]:
         """Checks the precondition and names the content, in one transaction; returns the row and the replaced blob."""
-        name, size, _, crc32c, content_type, _, blob, *_ = row
+        _, size, crc32c, content_type, expected = desired
         with self._database.transaction() as connection:
             live = self._live(connection, name)
             if (live[2] if live else 0) != expected:
