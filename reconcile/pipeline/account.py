@@ -14,6 +14,7 @@ from reconcile.core.journal import ChangeEnded, FieldsTouched, Line, RecordMade,
 from reconcile.core.plan import Plan
 from reconcile.core.report import Outcome, Report
 from reconcile.core.rows import World
+from reconcile.pipeline.object_writes import Written
 from reconcile.ports import Journals, RunLog
 
 
@@ -61,8 +62,8 @@ class Account:
         """Notes that a document is about to be created with these fields. Raises JournalError."""
         self._before(RecordMade(id=change.id, document=change.document, fields=fields))
 
-    def ended(self, change: Change, outcome: Outcome, generation: int | None, *, copied: bool = False) -> None:
-        """Notes the outcome of a change. ``copied`` if the object was copied from another one and nothing was sent."""
+    def ended(self, change: Change, outcome: Outcome, written: Written | None) -> None:
+        """Notes the outcome of a change, with what was ``written`` if it was made to the content of an object."""
         ended = ChangeEnded(outcome=outcome, char_id=change.char_id, asset_type=change.asset_type)
         if isinstance(change, ObjectChange):
             ended = msgspec.structs.replace(
@@ -71,8 +72,8 @@ class Account:
                 size=change.size,
                 crc32c=change.crc32c,
                 generation_before=change.if_generation_match,
-                generation=generation,
-                source=change.source if copied and isinstance(change, Copy) else None,
+                generation=None if written is None else written.generation,
+                source=change.source if written is not None and written.copied and isinstance(change, Copy) else None,
             )
         if isinstance(change, SetMetadata):
             ended = msgspec.structs.replace(ended, content_type=change.content_type, content_type_before=change.old)

@@ -233,9 +233,7 @@ class _Run:
     def _note(self, change: Change, outcome: Outcome) -> None:
         self._outcomes[outcome.id] = outcome
         key = change.key if isinstance(change, ObjectChange) else None
-        arrived = None if key is None else self._objects.of(key)
-        generation, copied = (None, False) if arrived is None else (arrived.generation, arrived.copied)
-        self._account.ended(change, outcome, generation, copied=copied)
+        self._account.ended(change, outcome, None if key is None else self._objects.of(key))
         if outcome.is_done:
             self._breaker.succeeded(key)
         self._listener(ChangeDone(outcome))
