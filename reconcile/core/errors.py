@@ -208,6 +208,13 @@ class Interrupted(ReconcileError):
     exit_code = ExitCode.INTERRUPTED
 
 
+def not_as_planned(where: str, name: str, found: int, expected: int) -> PreconditionFailed:
+    """Returns the error for an object whose generation is not the expected one; 0 stands for no object."""
+    held, wanted = (f"generation {each}" if each else "nothing" for each in (found, expected))
+    kind = PreconditionFailed if found else NotThere
+    return kind(f"{where} holds {held} at {name!r} where {wanted} was planned on", hint="plan again")
+
+
 def as_ours(error: BaseException) -> ReconcileError:
     """Returns the error itself, or a ReconcileError that describes it and has it as its cause."""
     if isinstance(error, ReconcileError):

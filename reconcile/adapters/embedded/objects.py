@@ -28,6 +28,7 @@ from reconcile.core.errors import (
     SourceChanged,
     SourceError,
     StoreUnavailable,
+    not_as_planned,
 )
 from reconcile.core.names import key_problem
 from reconcile.core.rows import RemoteObject
@@ -233,10 +234,7 @@ class EmbeddedObjectStore(Closing):
         if live and live[2] == expected:
             message = f"the metadata of {name!r} in {self._where} has changed (metageneration {live[8]}, not {said})"
             return PreconditionFailed(message, hint="plan again")
-        found = f"generation {live[2]}" if live else "nothing"
-        wanted = f"generation {expected}" if expected else "nothing"
-        kind = PreconditionFailed if live else NotThere
-        return kind(f"{self._where} holds {found} at {name!r} where {wanted} was planned on", hint="plan again")
+        return not_as_planned(self._where, name, live[2] if live else 0, expected)
 
     @property
     def _where(self) -> str:

@@ -16,13 +16,13 @@ from reconcile.adapters.gcs.http import JSON, GcsClient, Write
 from reconcile.adapters.lean_http import Reply
 from reconcile.core.cost import CHUNK
 from reconcile.core.errors import (
-    NotThere,
     PreconditionFailed,
     Rejected,
     SourceError,
     StoreError,
     StoreUnavailable,
     Uncertain,
+    not_as_planned,
 )
 from reconcile.core.portable import Portable
 from reconcile.ports import DesiredObject
@@ -265,13 +265,6 @@ class ObjectUpload:
     def _decoded(self, answer: Reply) -> Resource:
         return self._write.read(lambda: decode_resource(answer.content, self._client.where))
 
-    def _moved(self, live: Resource | None) -> PreconditionFailed:
-        found = f"generation {live.generation}" if live else "nothing"
-        wanted = f"generation {self._expected}" if self._expected else "nothing"
-        kind = PreconditionFailed if live else NotThere
-        message = f"{self._client.where} holds {found} at {self._name!r} where {wanted} was planned on"
-        return kind(message, hint="plan again")
-
     def _settled(self, failure: PreconditionFailed | Transient) -> Resource:
         """Returns the object if an attempt whose answer was lost created it, which is checked by reading; else raises.
 
@@ -289,8 +282,9 @@ class ObjectUpload:
             raise (self._write.uncertain() if doubt else failure) from error
         if live is not None and doubt and holds(live, self._body.size, self._desired.crc32c):
             return live
-        if (live.generation if live else 0) != self._expected:
-            raise self._moved(live) from failure
+        found = live.generation if live else 0
+        if found != self._expected:
+            raise not_as_planned(self._client.where, self._name, found, self._expected) from failure
         if refused:
             message = f"{self._client.where} refused {self._name!r} although its precondition holds: {failure.message}"
             raise Rejected(message, hint="plan again") from failure
