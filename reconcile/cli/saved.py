@@ -111,8 +111,12 @@ def load(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
 
 def merged(project: OpenProject, where: Path) -> Report:
     """Returns one report of all runs of the plan in this folder. Raises UsageError."""
+    return sharing.merged_report(project.shared_folder(where), _whole(project, where))
+
+
+def _whole(project: OpenProject, where: Path) -> Plan:
     folder = project.shared_folder(where)
-    return sharing.merged_report(folder, sharing.whole(folder, sharing.open_plan(folder)))
+    return sharing.whole(folder, sharing.open_plan(folder))
 
 
 def _in_folder(project: OpenProject, where: Path, sharded: Sharded) -> Saved:
@@ -185,11 +189,11 @@ def read_plan(planfile: Path) -> Plan:
 
 
 def saved_plan(session: Session, where: Path) -> Plan:
-    """Reads the plan in this file or folder. Raises UsageError."""
+    """Reads the whole plan in this file or folder, for whichever project it was made. Raises UsageError."""
     if bucket_place(where) is None and not where.is_dir():
         return read_plan(where)
     with session.opened() as project:
-        return load(project, where, Sharded()).plan
+        return _whole(project, where)
 
 
 def labels_here(session: Session) -> Labels:

@@ -230,6 +230,7 @@ def test_each_machine_uploads_the_files_that_it_has(shop: Workshop, studio: Stud
     stranger = shop.run("apply", where, "--phase", "uploads", "--yes")
     assert stranger.code == 64
     assert "render-1, render-2" in stranger.err
+    assert shop.run("show", where, "--json").document == planned.document
     for folder in halves:
         done = reconcile(folder, "apply", where, "--phase", "uploads", "--machine", folder.name, "--yes", *own(folder))
         assert done.code == 0, done.err
