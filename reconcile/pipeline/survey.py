@@ -85,6 +85,7 @@ class Planning:
         scope."""
         project, sink, scope = self._project, self._sink, seen.context.scope
         self._agreed.flush()
+        changes = self._sources.copied(project, sink.changes)  # before the warnings: it reads what is remembered
         for gap in seen.gaps:
             sink.complete = sink.complete and not gap.hides_ours
             sink.findings.append(finding_of(gap, project))
@@ -106,7 +107,7 @@ class Planning:
         in_step = sum(tally.in_step for tally in tallies.values())
         report = project.inventory_report
         plan = plans.build(
-            self._sources.copied(project, sink.changes),
+            changes,
             sink.findings,
             project.origin,
             created=datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

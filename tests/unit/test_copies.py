@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import crc32c
 import pytest
 
+from reconcile import Project
 from reconcile.core.changes import Copy, Upload
+from reconcile.core.digest import encode_crc32c
 from reconcile.core.errors import AccessDenied, StoreUnavailable
+from reconcile.core.events import Event, Warned
 from reconcile.core.plan import Plan
 from reconcile.core.report import OutcomeKind, Status
+from reconcile.pipeline.planner import survey
+from tests.kit.small_project import KPOP, make_project
 from tests.kit.world import World, kinds, titled, windows
 from tests.kit.worlds import TWINS
 
@@ -90,6 +100,19 @@ def test_what_was_remembered_and_is_gone_or_changed_is_not_copied() -> None:
         world.objects.set(OLD, b"other")
         world.file(KEY, b"dance")
         assert copies(world.plan()) == []
+
+
+def test_a_state_file_that_only_the_search_for_sources_finds_damaged_is_told(tmp_path: Path) -> None:
+    folder, told = make_project(tmp_path), list[Event]()
+    with Project.open(folder).opened() as project:
+        survey(project)
+    wanted = encode_crc32c(crc32c.crc32c((folder / "output" / KPOP).read_bytes()))
+    with closing(sqlite3.connect(folder / ".reconcile" / "state.db")) as database, database:
+        many = ((f"s/{number:05}", 1, "AAAAAA==", 1) for number in range(20_000))
+        database.executemany("INSERT INTO agreed VALUES (?, ?, ?, ?)", [*many, ("~", "no size", wanted, 1)])
+    with Project.open(folder).opened() as project:
+        survey(project, listener=told.append)
+    assert ["state.db.damaged" in each.message for each in told if isinstance(each, Warned)] == [True]
 
 
 def test_nothing_is_asked_about_objects_that_are_gone_and_planned_again() -> None:
