@@ -138,8 +138,9 @@ def _is_in(change: PastChange, scope: Scope) -> bool:
 
 
 def _changes(past: JournaledRun) -> Iterator[PastChange]:
-    fields = {touched.id: _of_field(line, touched) for line in past.fields for touched in line.touched}
-    made = {each.id: _of_record(each) for each in past.made}
+    # What is told of a change is put together as it is yielded: a run may have made a million.
+    fields = {touched.id: (line, touched) for line in past.fields for touched in line.touched}
+    made = {each.id: each for each in past.made}
     for ended in past.outcomes:
         outcome = ended.outcome
         told = {
@@ -150,12 +151,17 @@ def _changes(past: JournaledRun) -> Iterator[PastChange]:
             "key": outcome.key,
             "error": outcome.error,
         }
-        yield PastChange(**told | made.pop(outcome.id, {}) | fields.pop(outcome.id, {}))
-    for ident, field in fields.items():
-        kind = "set_field" if field["world"] is World.RECORDS else "rewrite_local_db"
-        yield PastChange(id=ident, kind=kind, outcome=PastOutcome.UNKNOWN, **field)
-    for ident, record in made.items():
-        yield PastChange(id=ident, kind="create_record", outcome=PastOutcome.UNKNOWN, **record)
+        record, field = made.pop(outcome.id, None), fields.pop(outcome.id, None)
+        if field is not None:
+            told |= _of_field(*field)
+        elif record is not None:
+            told |= _of_record(record)
+        yield PastChange(**told)
+    for ident, (line, touched) in fields.items():
+        kind = "set_field" if line.world is World.RECORDS else "rewrite_local_db"
+        yield PastChange(id=ident, kind=kind, outcome=PastOutcome.UNKNOWN, **_of_field(line, touched))
+    for record in made.values():
+        yield PastChange(id=record.id, kind="create_record", outcome=PastOutcome.UNKNOWN, **_of_record(record))
 
 
 def _of_field(line: FieldsTouched, touched: Touched) -> dict[str, Any]:

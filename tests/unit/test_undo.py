@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 
 from reconcile.commands.undo import LAST, Undoing, execute, find_run, survey
 from reconcile.core.errors import JournalError, UsageError
-from reconcile.core.history import UNFINISHED, PastOutcome, past_run
+from reconcile.core.history import UNFINISHED, PastOutcome, past_run, touches
 from reconcile.core.journal import Touched
 from reconcile.core.plan import Scope
 from reconcile.core.report import OutcomeKind, Report, Status
@@ -321,6 +322,20 @@ def test_a_run_on_other_stores_is_refused() -> None:
 
 
 # -- what a journal tells --
+
+
+def test_what_many_changes_are_told_by_is_not_held() -> None:
+    world = studio()
+    past = find_run(world.journal, world.apply().run_id)
+    line = next(each for each in past.fields if each.touched)
+    touched = tuple(msgspec.structs.replace(line.touched[0], id=f"{number}") for number in range(5_000))
+    many = msgspec.structs.replace(past, fields=(msgspec.structs.replace(line, touched=touched),), outcomes=())
+    tracemalloc.start()
+    try:
+        assert touches(many, Scope(char_ids=(line.document,)))
+        assert tracemalloc.get_traced_memory()[1] < 250 * len(touched)
+    finally:
+        tracemalloc.stop()
 
 
 def test_every_field_is_told_with_its_value_before_and_after() -> None:
