@@ -12,6 +12,7 @@ from __future__ import annotations
 import marshal
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice, pairwise
 from operator import itemgetter, lt
 from pathlib import Path
@@ -267,6 +268,9 @@ def _merged(runs: Sequence[SortedRows]) -> Iterator[list[Flat]]:
         yield sorted(chain.from_iterable(found), key=itemgetter(0))
 
 
+_packed_document = partial(packed, Stream.RECORD)
+
+
 class DocumentSpool(_Held):
     """Documents that can be read more than once, in the order in which they came: all, or some by id.
 
@@ -279,7 +283,7 @@ class DocumentSpool(_Held):
         self._file: SpillFile | None = None
         coming = iter(documents)
         for each in coming:
-            if self._hold(each, _UNPACKED * len(packed(Stream.RECORD, each))):
+            if self._hold(each, _UNPACKED * len(_packed_document(each))):
                 self._file = spill.file()
                 self._write(self._file, self._items)
                 self._items.clear()
@@ -290,7 +294,7 @@ class DocumentSpool(_Held):
         block: list[tuple[str, bytes]] = []
         size = 0
         for each in documents:
-            block.append((each.id, packed(Stream.RECORD, each)))
+            block.append((each.id, _packed_document(each)))
             size += _UNPACKED * len(block[-1][1])
             if size >= _BLOCK:
                 self._run.append(_append(file, block))
