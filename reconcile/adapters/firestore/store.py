@@ -204,7 +204,7 @@ class FirestoreRecordStore(Closing):
 
     def _ask(self, answers: Iterator[T]) -> tuple[list[T], CallFailed | None]:
         """Makes a call when its turn has come; returns the answers until it ended or failed, and the failure. Raises
-        StoreUnavailable for answers that Firestore would never give, and AccessDenied without credentials."""
+        StoreUnavailable for answers that Firestore would never give."""
         collected: list[T] = []
         failure = None
         try:
