@@ -121,7 +121,8 @@ class _UndoSurvey:
         self._wanted: dict[str, Touched] = {}
         self._findings: list[Finding] = []
         self._in_step = 0
-        self._object: Callable[[str], RemoteObject | None] = cache(project.objects.get)
+        # The bucket is opened only if an object is asked for.
+        self._object: Callable[[str], RemoteObject | None] = cache(lambda key: project.objects.get(key))
 
     def run(self) -> Undoing:
         written = {place: each for place, each in self._past.written().items() if self._scope.takes_character(place[1])}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from reconcile import Project
 from reconcile.commands.undo import LAST, Undoing, execute, find_run, survey
 from reconcile.core.errors import JournalError, UsageError
 from reconcile.core.history import UNFINISHED, PastOutcome, past_run, touches
@@ -265,6 +267,13 @@ def test_a_journal_of_values_that_no_run_writes_changes_nothing(at: Way, before:
     made = revert({"a": {"b": "z"}, "types": ["icon"]}, [line], Entries(("assets",), "title"))
 
     assert (made.verdicts, made.fields) == ((OutcomeKind.STALE,), {})
+
+
+def test_the_bucket_is_opened_only_for_a_field_that_is_to_name_an_object(project: Path, run: Any) -> None:
+    assert run("apply", "--yes").code == 0
+    with Project.open(project).opened() as opened:
+        assert survey(opened, find_run(opened.journal, LAST), EVERYTHING).plan.actions
+        assert "objects" not in vars(opened)
 
 
 def test_only_the_characters_in_scope() -> None:
