@@ -156,8 +156,12 @@ def below_root(folder: Path, file: str) -> str:
     # A link above the root is followed; one below it is left to the walk.
     real = os.path.join(os.path.realpath(os.path.dirname(full)), os.path.basename(full))
     for base, name in ((os.path.abspath(folder), full), (os.path.realpath(folder), real)):
-        if Path(base) in Path(name).parents:
-            path = as_text(Path(name).relative_to(base).as_posix())
+        try:
+            parts = Path(os.path.relpath(name, base)).parts  # takes a leading // for /, which Path does not
+        except ValueError:  # on another drive
+            continue
+        if parts and parts[0] != os.pardir:
+            path = as_text("/".join(parts))
             if is_unicode(path):
                 return path
             raise UsageError(f"the name of {path!r} is not UTF-8", hint="rename the file")

@@ -13,6 +13,7 @@ import pytest
 from reconcile import Project, apply, plan
 from reconcile.core.notes import Note
 from reconcile.hooks import NotUploaded, auto_upload_to_gcs, sync_upsert
+from reconcile.hooks.handover import below_root
 from tests.kit.small_project import open_records
 from tests.kit.workflows import BASE, Studio, about, queueing, upsert_nothing
 
@@ -165,6 +166,15 @@ def test_a_root_that_is_reached_by_a_link_is_the_same_root(studio: Studio, tmp_p
     path = tmp_path / "link" / "output" / "dances" / "dance_rem_1.mp4"
     assert auto_upload_to_gcs()(lambda: path)()[1] == f"{BASE}/dances/dance_rem_1.mp4"
     assert auto_upload_to_gcs(project=studio.folder)(lambda: path)()[1]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege there")
+@pytest.mark.parametrize("before", ["", "/", "//"])
+def test_a_link_below_the_root_is_left_to_the_walk_however_its_path_begins(tmp_path: Path, before: str) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "rem.png").write_bytes(b"r")
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    assert below_root(tmp_path, f"{before}{tmp_path}/link/rem.png") == "link/rem.png"
 
 
 @pytest.mark.parametrize("name", ["[kpop]_x y#%.mp4", "[kpop]_[b]:star:.mp4", "[kpop]_é日本.mp4"])
