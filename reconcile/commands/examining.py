@@ -36,6 +36,7 @@ URL_LIVES = 600.0
 """Seconds for which a signed URL is valid."""
 FIRST_BYTES = 1024
 
+_LOOKED_AT = (ProofMethod.METADATA,)
 Complaint: TypeAlias = Callable[[Reference], Finding]
 """Makes the finding about a reference in a record."""
 
@@ -45,8 +46,8 @@ class Examined(msgspec.Struct):
     reader of its URL gets, None if unknown."""
 
     found: RemoteObject | None
-    complaints: list[Complaint] = []
-    checked: list[ProofMethod] = []
+    complaints: tuple[Complaint, ...] = ()
+    checked: tuple[ProofMethod, ...] = ()
     against: Against | None = None
     size: int | None = None
     crc32c: str | None = None
@@ -68,9 +69,9 @@ class Examiner:
     def examine(self, found: RemoteObject, file: LocalFile | None, agreed: Agreed | None) -> Examined:
         """Examines an object, whose intended content is that of the local file, or else the last agreed one. Raises
         NotThere if it was replaced meanwhile, and StoreError."""
-        look = Examined(found, checked=[ProofMethod.METADATA])
+        look = Examined(found, checked=_LOOKED_AT)
         if not found.size:
-            look.complaints.append(says(NAMED_EMPTY))
+            look.complaints += (says(NAMED_EMPTY),)
             return look
         if not found.encoding:
             look.size, look.crc32c = found.size, found.crc32c
@@ -93,16 +94,16 @@ class Examiner:
         stored, content = measured.stored, measured.content
         with self._lock:
             self.read += stored.size
-        look.checked.append(ProofMethod.DEEP)
+        look.checked += (ProofMethod.DEEP,)
         as_stored = encoding == found.encoding
         look.unpacked_on_the_way = not as_stored
         if as_stored and compare(stored.size, stored.crc32c, found.size, found.crc32c) is Comparison.DIFFERENT:
             why = f"{stored.size} bytes of {found.size}, crc32c {stored.crc32c}, not {found.crc32c}"
-            look.complaints.append(says(Code.DAMAGED_OBJECT, why=why))
+            look.complaints += (says(Code.DAMAGED_OBJECT, why=why),)
         elif content is None:
-            look.complaints.append(says(NAMED_ENCODED, why=f"it {measured.why}"))
+            look.complaints += (says(NAMED_ENCODED, why=f"it {measured.why}"),)
         elif not content.size:
-            look.complaints.append(says(NAMED_EMPTY))
+            look.complaints += (says(NAMED_EMPTY),)
         else:
             look.size, look.crc32c = content.size, content.crc32c
 
@@ -121,14 +122,14 @@ class Examiner:
         url = self._project.signer.sign(found.key, expires=URL_LIVES)
         limit = None if self._mode.deep else FIRST_BYTES
         with self._project.url_reader.fetch(url, limit=limit, encoded=bool(found.encoding)) as served:
-            look.checked.append(ProofMethod.URL)
+            look.checked += (ProofMethod.URL,)
             if served.status not in (200, 206):
-                look.complaints.append(says(Code.URL_REFUSED, why=f"it answers {served.status}"))
+                look.complaints += (says(Code.URL_REFUSED, why=f"it answers {served.status}"),)
                 return
             right = wrong_type(found.key, served.content_type)
             if right is not None:
-                look.complaints.append(
-                    says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right)
+                look.complaints += (
+                    says(Code.WRONG_CONTENT_TYPE, found=served.content_type or "(nothing)", right=right),
                 )
             if self._mode.deep:
                 self._hash(look, found, served.body, served.encoding)
@@ -139,8 +140,8 @@ class Examiner:
                 if count == FIRST_BYTES:
                     break  # even if the server sends more
             if count != min(found.size, FIRST_BYTES) if as_stored else not count:
-                look.complaints.append(
-                    says(Code.DAMAGED_OBJECT, why=f"the first {FIRST_BYTES} bytes of {found.size} came as {count}")
+                look.complaints += (
+                    says(Code.DAMAGED_OBJECT, why=f"the first {FIRST_BYTES} bytes of {found.size} came as {count}"),
                 )
 
 

@@ -173,9 +173,9 @@ class _Proving:
         why = self._unread.get(key)
         for _ in range(AGAIN):
             if why is not None:
-                return Examined(found, [says(Code.UNREADABLE_OBJECT, why=why)])
+                return Examined(found, (says(Code.UNREADABLE_OBJECT, why=why),))
             if found is None:
-                return Examined(None, [says(LOST_OBJECT)])
+                return Examined(None, (says(LOST_OBJECT),))
             try:
                 verdict = self._examiner.examine(found, file, agreed)
                 if len(verdict.checked) > 1:
@@ -188,7 +188,7 @@ class _Proving:
             except StoreError as error:
                 self._failed(error)
                 why = error.sentence
-        return Examined(found, [says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time")])
+        return Examined(found, (says(Code.UNREADABLE_OBJECT, why=why or "it is replaced all the time"),))
 
     def _failed(self, error: StoreError) -> None:
         """Counts a failure. Raises it if the store seems to be down, or does not exist."""
@@ -280,7 +280,7 @@ def _proved(reference: Reference, verdict: Examined, *, ok: bool) -> Proved:
         crc32c=None if found is None else found.crc32c,
         generation=None if found is None else found.generation,
         content_type=None if found is None else found.content_type,
-        checked=tuple(verdict.checked),
+        checked=verdict.checked,
         against=verdict.against,
         at=slot.at or msgspec.UNSET,
     )
