@@ -135,7 +135,8 @@ class Table(msgspec.Struct, frozen=True):
                     key, f"{key} = {written!r} is not one of {allowed}", f"write one of {allowed}"
                 ) from error
             what, right = _KINDS[kind]
-            right = right.format(key=key, default=msgspec.json.encode(default).decode())
+            usual = "" if default is _MISSING else msgspec.json.encode(default).decode()
+            right = right.format(key=key, default=usual)
             said = f"{key} = {written!r} is {what}"
             if kind is float and type(written) is int:
                 said = f"{key} is too large a number"

@@ -27,6 +27,9 @@ REFUSED: list[Any] = [
     pytest.param(rules(more="[[assets]]\n"), 41, "unknown key 'assets'", "'asset'", id="an unknown array"),
     # wrong types
     pytest.param(rules(L2="root = 5"), 2, "root = 5 is not a text", 'root = "…"', id="a number for a text"),
+    pytest.param(
+        rules(L37="path = 5"), 37, "path = 5 is not a text", 'path = "…"', id="a number for a text without default"
+    ),
     pytest.param(rules(L3='previous_roots = "x"'), 3, "is not a list of texts", '["…", "…"]', id="a text for a list"),
     pytest.param(rules(L4="ignore = [1]"), 4, "ignore = [1] is not a list of texts", "ignore = [", id="a number in it"),
     pytest.param(rules(L5='settle = "2"'), 5, "settle = '2' is not a number", "settle = 2", id="a text for a number"),
