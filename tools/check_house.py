@@ -89,21 +89,8 @@ class Lists(NamedTuple):
 
 _ERRORS = {name for name, each in vars(errors).items() if isinstance(each, type) and issubclass(each, ReconcileError)}
 _FIRST = {*_ERRORS, "Problem", "Kind", "Form", "error", "note", "warn", "Check", "Warned"}
-# Words that begin a message with a capital letter, because they are names.
-_NAMES = (
-    "Cloud ",
-    "Docker ",
-    "Firestore",
-    "Google",
-    "GNU",
-    "JSON",
-    "MP4",
-    "NaN",
-    "PNG",
-    "Python",
-    "Unicode",
-    "Windows",
-)
+# Names that begin a message with one capital letter.
+_NAMES = ("Firestore",)
 
 
 def problems(folder: Path, lists: Lists) -> Iterator[str]:
