@@ -7,10 +7,12 @@
 Each module is imported when it is first needed:
 
     wrapping   a function, and the hook that is called after it
+    aside      threads for the hooks of coroutine functions
     calls      what a finished call says: its files, their character, the fields that they go into
     waiting    how a call waits for its hand-over: to the end, for a limited time, or for another process
     handover   survey, the call's part of the plan, execute, answer
     errors     how the problems in the answer are reported: as an error, a warning, or a line in the log
+    watching   a watcher in a thread
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@
     document_stage   pure    one record with its answers and claims → the changes of that record
     Planning                 the remaining rows → counts, agreed states, notes, and the plan in its order (``survey``)
 
-Only ``roster``, ``observe`` and ``inventory`` read. Nothing here writes, except what this machine remembers for speed
-(in ``.reconcile/``). Assets that are certainly in step skip the stages (``shortcut``).
+The worlds are read by ``roster``, ``observe`` and ``look_up``, all for ``Inventory``; ``copying`` asks the bucket for a
+few checksums. Nothing here writes, except what this machine remembers for speed (in ``.reconcile/``). Assets that are
+certainly in step skip the stages (``shortcut``).
 """
 
 from __future__ import annotations
