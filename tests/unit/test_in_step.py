@@ -39,7 +39,6 @@ from reconcile.core.rows import (
 )
 from reconcile.core.rules import AssetMap
 from reconcile.core.stages import document_stage, explode, key_stage
-from reconcile.core.stages.key import answer_to
 from reconcile.core.way import Entries
 from reconcile.pipeline.roster import ids_stand_first
 from reconcile.pipeline.shortcut import MOST_LOOSE, Count, Shortcut, as_row
@@ -349,8 +348,19 @@ def plain_references(document: Document, context: Context) -> list[Candidate] | 
 def _there(reference: Candidate, context: Context) -> Answer:
     """The answer of a key that is there."""
     reading = context.asset_map.read(reference.key, context.known_ids)
-    asset_type = None if reading is None else reading.rule.type
-    return answer_to(reference, Outlook.THERE, reference.key, ONE, asset_type)
+    return Answer(
+        world=reference.world,
+        document=reference.document,
+        slot=reference.slot,
+        rank=reference.rank,
+        key=reference.key,
+        spelling=0,
+        damaged=False,
+        exact=True,
+        outlook=Outlook.THERE,
+        crc32c=ONE,
+        asset_type=None if reading is None else reading.rule.type,
+    )
 
 
 def _taken(shortcut: Shortcut, rows: list[Row]) -> set[str]:
