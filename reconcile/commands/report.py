@@ -150,7 +150,7 @@ def _subjects(
     project: OpenProject, survey: Survey, characters: Sequence[CharacterState]
 ) -> Iterator[tuple[str, str, int, Callable[[int], bytes]]]:
     """Yields the source of each picture: its name on the page, the file name that says what kind it is, its size, and
-    what reads so many of its bytes."""
+    a function that reads as many of its first bytes as it is given."""
     for each in survey.conflicts:
         if each.local is not None and each.remote is not None and not each.remote.encoding:
             path = each.local.path

@@ -138,7 +138,7 @@ def _is_in(change: PastChange, scope: Scope) -> bool:
 
 
 def _changes(past: JournaledRun) -> Iterator[PastChange]:
-    # What is told of a change is put together as it is yielded: a run may have made a million.
+    # Each change is put together only when it is yielded, because a run may have made a million.
     fields = {touched.id: (line, touched) for line in past.fields for touched in line.touched}
     made = {each.id: each for each in past.made}
     for ended in past.outcomes:

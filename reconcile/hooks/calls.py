@@ -23,8 +23,8 @@ class Call(msgspec.Struct, frozen=True):
     """A finished call of a workflow function: its files, as it named them, and what it knows about them.
 
     For an upsert, ``asset`` has the texts of the upserted map and ``fields`` pairs of a field and its file; then
-    everything of the character is brought in step, not only these files. ``wrong`` says why something that was returned
-    beside the files is none.
+    everything of the character is brought in step, not only these files. ``wrong`` has the error about a returned value
+    that is not a file.
     """
 
     files: tuple[str, ...] = ()

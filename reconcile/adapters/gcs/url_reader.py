@@ -34,7 +34,7 @@ class HttpReader(Closing):
         """Yields the answer to the URL, with all of its content or only the first ``limit`` bytes.
 
         An ``encoded`` object is requested as it is stored. An answer with any status is yielded. Raises
-        StoreUnavailable if there is none or it ends early. Transient failures are retried; a body that breaks off is
+        StoreUnavailable if no answer comes or it ends early. Transient failures are retried; a body that breaks off is
         not.
         """
         headers = accepting(encoded=encoded) | ({} if limit is None else {"Range": f"bytes=0-{limit - 1}"})

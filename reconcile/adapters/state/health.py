@@ -44,7 +44,7 @@ def is_place_free(project: Path) -> bool:
 
 def take_place(project: Path) -> contextlib.ExitStack:
     """Takes the lock of the project's watcher, and returns what releases it. If the disk is full or does not support
-    locks there is none, but the watcher continues.
+    locks, it takes none, and the watcher continues.
 
     Raises LockHeld if another watcher has it, and StateError if the lock file is not ours.
     """
